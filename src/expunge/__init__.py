@@ -1,0 +1,1 @@
+"""Machine unlearning that can be checked."""
