@@ -1,0 +1,166 @@
+"""Arrays and settings on disk: safetensors and JSON, written so that a crash leaves the old file or the new one.
+
+Never pickle: what is read can hold numbers, not code.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from expunge.core.canonical import Arrays, canonical_json, read_json
+from expunge.core.columns import Column
+from expunge.core.dataset import Dataset
+from expunge.core.errors import StoreDamaged, StoreFull
+
+
+def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file so that a crash leaves either the old content or the new: temp, fsync, rename, fsync the folder.
+
+    Raises:
+        StoreFull: no space, or no right to write; the old file is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
+            raise StoreFull(f"cannot write {path.name}: {error.strerror}") from error
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and removals in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def pack(arrays: Arrays) -> bytes:
+    """Return safetensors bytes: equal arrays give equal bytes (sorted names, no metadata)."""
+    from safetensors.numpy import save
+
+    return bytes(save({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}))
+
+
+def unpack(data: bytes, what: str = "arrays") -> dict[str, npt.NDArray[Any]]:
+    """Read safetensors bytes.
+
+    Raises:
+        StoreDamaged: not safetensors.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return dict(load(data))
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise StoreDamaged(f"{what}: not a readable safetensors file") from error
+
+
+def _pack_texts(texts: list[str]) -> dict[str, npt.NDArray[Any]]:
+    encoded = [t.encode() for t in texts]
+    ends = np.cumsum([0, *(len(e) for e in encoded)], dtype=np.int64)
+    return {"bytes": np.frombuffer(b"".join(encoded), np.uint8), "ends": ends}
+
+
+def _unpack_texts(arrays: Arrays, name: str) -> list[str]:
+    body, ends = arrays[f"{name}/bytes"].tobytes(), arrays[f"{name}/ends"].tolist()
+    return [body[a:b].decode() for a, b in zip(ends, ends[1:], strict=False)]
+
+
+def _pack_ids(ids: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+    return {"numbers": ids} if ids.dtype.kind == "i" else _pack_texts(ids.tolist())
+
+
+def _unpack_ids(arrays: Arrays, name: str) -> npt.NDArray[Any]:
+    numbers = arrays.get(f"{name}/numbers")
+    return np.array(_unpack_texts(arrays, name), np.str_) if numbers is None else np.asarray(numbers)
+
+
+def pack_dataset(data: Dataset) -> bytes:
+    """Return a data set as safetensors bytes, with its record digests; free of anything but the records."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
+
+    def put(prefix: str, group: Arrays) -> None:
+        arrays.update({f"{prefix}/{name}": array for name, array in group.items()})
+
+    put("ids", _pack_ids(data.ids))
+    put("subjects", _pack_ids(data.subjects))
+    columns = list(data.columns.items()) + ([("", data.target)] if data.target else [])
+    for number, (_, column) in enumerate(columns):
+        put(f"column/{number}", {"values": column.values})
+        put(f"column/{number}/words", _pack_texts(list(column.vocabulary)))
+    head = {
+        "columns": [[name, column.kind] for name, column in columns],
+        "has_target": data.target is not None,
+        "target_name": data.target_name,
+        "classes": list(data.classes),
+        "notes": list(data.notes),
+    }
+    arrays["head"] = np.frombuffer(canonical_json(head), np.uint8)
+    arrays["digests"] = data.record_digests
+    return pack(arrays)
+
+
+def unpack_dataset(data: bytes, what: str = "data") -> Dataset:
+    """Read a data set.
+
+    Raises:
+        StoreDamaged: the bytes are not a data set.
+    """
+    arrays = unpack(data, what)
+    try:
+        head = read_json(arrays["head"].tobytes(), max_bytes=1 << 26)
+        columns = {
+            name: Column(
+                kind,
+                arrays[f"column/{number}/values"],
+                tuple(_unpack_texts(arrays, f"column/{number}/words")),
+            )
+            for number, (name, kind) in enumerate(head["columns"])
+        }
+        target = columns.pop("") if head["has_target"] else None
+        read = Dataset(
+            columns=columns,
+            ids=_unpack_ids(arrays, "ids"),
+            subjects=_unpack_ids(arrays, "subjects"),
+            target=target,
+            target_name=head["target_name"],
+            classes=tuple(head["classes"]),
+            notes=tuple(head["notes"]),
+        )
+        digests = arrays["digests"]
+    except (KeyError, ValueError, TypeError) as error:
+        raise StoreDamaged(f"{what}: not a data set of this version") from error
+    if digests.shape != (len(read), 32):
+        raise StoreDamaged(f"{what}: the record digests do not fit the records")
+    read.__dict__["record_digests"] = digests
+    return read
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file of the store.
+
+    Raises:
+        StoreDamaged: it is missing.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise StoreDamaged(f"{path.name} is missing") from error

@@ -1,0 +1,83 @@
+"""``Column``: the values of one column, with a canonical byte form and a vocabulary that holds only what occurs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from expunge.core.canonical import field_bytes, text_field
+from expunge.core.errors import BadData
+
+Kind = Literal["number", "category", "text", "date", "boolean"]
+CODED: frozenset[str] = frozenset({"category", "text"})
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        kind: what the values mean.
+        values: shape (n,). Numbers, dates (days since 1970-01-01) and booleans are float64 with NaN for missing;
+            categories and texts are int32 codes into `vocabulary` with -1 for missing.
+        vocabulary: the distinct texts, sorted by their UTF-8 bytes; only texts that occur.
+    """
+
+    kind: Kind
+    values: npt.NDArray[Any]
+    vocabulary: tuple[str, ...] = ()
+
+    def take(self, rows: npt.NDArray[Any]) -> Column:
+        """Return the column of these rows; texts that no longer occur leave the vocabulary."""
+        values = self.values[rows]
+        if self.kind not in CODED:
+            return Column(self.kind, values)
+        used = np.bincount(values + 1, minlength=len(self.vocabulary) + 1)[1:] > 0
+        if used.all():
+            return Column(self.kind, values, self.vocabulary)
+        codes = np.concatenate([np.array([-1], np.int32), np.cumsum(used, dtype=np.int32) - 1]).astype(np.int32)
+        words = tuple(w for w, u in zip(self.vocabulary, used, strict=True) if u)
+        return Column(self.kind, codes[values + 1], words)
+
+    def fields(self, name: str) -> list[bytes]:
+        """Return the ``row/v1`` encoding of each value (spec T03); a missing value has dtype ``null``."""
+        missing = field_bytes(name, "null", b"")
+        if self.kind in CODED:
+            encoded = [text_field(name, word) for word in self.vocabulary] + [missing]
+            return [encoded[code] for code in self.values.tolist()]
+        head = field_bytes(name, "<f8", b"")
+        values = np.asarray(self.values, "<f8") + 0.0
+        body = values.tobytes()
+        return [missing if lost else head + body[8 * i : 8 * i + 8] for i, lost in enumerate(np.isnan(values).tolist())]
+
+    @classmethod
+    def of_texts(cls, texts: Sequence[str | None], kind: Kind = "category") -> Column:
+        """Return a column of texts; None is missing."""
+        words = sorted({t for t in texts if t is not None}, key=lambda w: w.encode())
+        code: dict[str | None, int] = {w: i for i, w in enumerate(words)}
+        code[None] = -1
+        return cls(kind, np.array([code[t] for t in texts], np.int32), tuple(words))
+
+
+def normal_ids(values: Iterable[Any], what: str) -> npt.NDArray[Any]:
+    """Return ids as an int64 array if all are integers, else as an array of strings.
+
+    Raises:
+        BadData: an id is missing, or neither an integer nor a string.
+    """
+    listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    if all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in listed):
+        try:
+            return np.array(listed, dtype=np.int64)
+        except OverflowError as error:
+            raise BadData(f"a {what} does not fit 64 bits; give it as text") from error
+    for value in listed:
+        if value is None or value == "" or (isinstance(value, float) and np.isnan(value)):
+            raise BadData(f"a {what} is missing", hint=f"Every row needs a {what}: fill it in or drop the row.")
+        if not isinstance(value, str | int | np.integer) or isinstance(value, bool) or "\0" in str(value):
+            raise BadData(f"a {what} must be a whole number or text, not {type(value).__name__} {value!r}")
+    return np.array([str(v) for v in listed], dtype=np.str_)

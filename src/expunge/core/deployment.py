@@ -1,0 +1,150 @@
+"""The objects of a process: ``Deployment``, ``Outcome``, ``Case`` and the ``Prediction`` of a cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from expunge.core.dataset import Dataset
+from expunge.core.errors import NothingLeft, UnknownSubject
+from expunge.core.guarantee import Guarantee
+from expunge.core.record import Record
+from expunge.core.request import ForgetRequest, Id
+from expunge.core.roles import Learner, Model
+from expunge.core.seeds import Key
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A model in use, with all that made it.
+
+    Attributes:
+        learner: what fitted it; its ``repr`` is on the receipt.
+        data: the records that it was fitted on.
+        key: the key of its draws.
+        model: the fitted model.
+        holdout: records set aside for measurement, never fitted on; forgotten from as well.
+        fit_s: how long the last full fit took, in seconds; None if unknown.
+    """
+
+    learner: Learner
+    data: Dataset
+    key: Key
+    model: Model
+    holdout: Dataset | None = None
+    fit_s: float | None = None
+
+    def targets(self, request: ForgetRequest) -> tuple[Id, ...]:
+        """Return the ids of the *training* records that the request names; the holdout's are `Dataset.owned_by`.
+
+        Raises:
+            UnknownRecord: a record id is in neither the training data nor the holdout.
+            UnknownSubject: the subject owns no record at all.
+            NothingLeft: no training record would be left.
+        """
+        held = self.holdout
+        if request.subject is not None:
+            ids = self.data.owned_by(request.subject)
+            if not ids and not (held and held.owned_by(request.subject)):
+                raise UnknownSubject(f"subject {request.subject!r} owns no record here")
+        else:
+            known = set(held.id_set & set(request.records)) if held else set()
+            ids = tuple(i for i in request.records if i not in known)
+            self.data.positions(ids)
+        if len(ids) >= len(self.data):
+            raise NothingLeft("the request names every training record")
+        return ids
+
+    def with_model(self, model: Model, request: ForgetRequest, fit_s: float | None = None) -> Self:
+        """Return the deployment after the request: the new model, and neither data nor holdout hold the records."""
+        ids = self.targets(request)
+        holdout = self.holdout
+        if holdout is not None:
+            if request.subject is not None:
+                gone = holdout.owned_by(request.subject)
+            else:
+                gone = tuple(i for i in request.records if i in holdout.id_set)
+            holdout = holdout.without(gone) if gone else holdout
+        data = self.data.without(ids) if ids else self.data
+        return replace(self, data=data, model=model, holdout=holdout, fit_s=fit_s or self.fit_s)
+
+
+class Prediction(Record):
+    """What a run is predicted to cost (spec XP01).
+
+    Attributes:
+        seconds: median expected time; None if unknown.
+        p95_s: time not exceeded in 19 of 20 runs.
+        worst_s: a bound, where one exists.
+        records_read: records touched.
+        parts_touched: trees, shards or matrices touched.
+        parts: how many there are.
+        why: one sentence.
+    """
+
+    seconds: float | None = None
+    p95_s: float | None = None
+    worst_s: float | None = None
+    records_read: int | None = None
+    parts_touched: int | None = None
+    parts: int | None = None
+    why: str = ""
+
+
+class Cost(Record):
+    """What a run did cost."""
+
+    seconds: float
+    records_read: int | None = None
+    parts_touched: int | None = None
+    refitted: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an unlearner gives back.
+
+    Attributes:
+        after: the deployment without the records.
+        guarantee: the promise that holds for it.
+        cost: what it took.
+        method: ``repr`` of the unlearner.
+    """
+
+    after: Deployment
+    guarantee: Guarantee
+    cost: Cost
+    method: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """What probes measure: the model before and after, the records, and a retrained reference where there is one.
+
+    Attributes:
+        before: the deployment as it was.
+        after: the deployment as it is now.
+        forgotten: the forgotten training records.
+        holdout: records that neither model saw (without the subject's own).
+        reference: the deployment retrained without the records, the control of every measure.
+        cost: what unlearning took.
+        reference_s: what retraining the reference took, in seconds.
+        n_shadows: how many shadow models the policy allows.
+        seed: seed of the measurements.
+        extras: further facts for probes by name.
+    """
+
+    before: Deployment
+    after: Deployment
+    forgotten: Dataset
+    holdout: Dataset
+    reference: Deployment | None = None
+    cost: Cost | None = None
+    reference_s: float | None = None
+    n_shadows: int = 0
+    seed: str = "audit-0"
+    extras: Mapping[str, str] = field(default_factory=dict)

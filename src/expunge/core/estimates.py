@@ -1,0 +1,169 @@
+"""Intervals and tests: the one place where a number gets its uncertainty. All intervals are 95 % and two-sided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from expunge.core.errors import BadInput
+
+Z = 1.959963984540054
+"""Two-sided 95 % quantile of the standard normal."""
+
+
+class Interval(NamedTuple):
+    """A point estimate with its 95 % interval and the number of observations."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def proportion(successes: int, n: int) -> Interval:
+    """Return a share with Wilson's interval; Clopper–Pearson's when none or all succeed.
+
+    Raises:
+        BadInput: no trials.
+    """
+    if not 0 <= successes <= n or n == 0:
+        raise BadInput(f"{successes} successes of {n} trials")
+    share = successes / n
+    if successes in (0, n):
+        tail = float(0.025 ** (1 / n))
+        return Interval(share, 0.0, 1 - tail, n) if successes == 0 else Interval(share, tail, 1.0, n)
+    z2 = Z * Z
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z / (1 + z2 / n) * float(np.sqrt(share * (1 - share) / n + z2 / (4 * n * n)))
+    return Interval(share, max(0.0, centre - half), min(1.0, centre + half), n)
+
+
+def mean(values: npt.ArrayLike) -> Interval:
+    """Return a mean with Student's t interval.
+
+    Raises:
+        BadInput: fewer than two values, or a value that is not finite.
+    """
+    from scipy.special import stdtrit
+
+    x = np.asarray(values, np.float64).ravel()
+    if len(x) < 2 or not np.isfinite(x).all():
+        raise BadInput(f"a mean with an interval needs two finite values or more, not {len(x)}")
+    centre = float(x.mean())
+    half = float(stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / np.sqrt(len(x)))
+    return Interval(centre, centre - half, centre + half, len(x))
+
+
+def clustered_mean(values: npt.ArrayLike, clusters: npt.NDArray[Any]) -> Interval:
+    """Return a mean of records with an interval over their owners: records of one subject are not independent.
+
+    Uses the ratio estimator Σ sums / Σ sizes with the linearised between-cluster variance and t with
+    (clusters - 1) degrees of freedom. `n` counts records.
+
+    Raises:
+        BadInput: fewer than two clusters.
+    """
+    from scipy.special import stdtrit
+
+    x = np.asarray(values, np.float64).ravel()
+    _, which = np.unique(clusters, return_inverse=True)
+    k = int(which.max()) + 1
+    if k < 2:
+        raise BadInput("an interval over owners needs two owners or more")
+    centre = float(x.mean())
+    sums = np.bincount(which, weights=x - centre, minlength=k)
+    half = float(stdtrit(k - 1, 0.975) * np.sqrt(k / (k - 1) * np.sum(sums**2)) / len(x))
+    return Interval(centre, centre - half, centre + half, len(x))
+
+
+def _midranks(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return ((2 * ends - counts + 1) / 2)[inverse]
+
+
+def auc(positives: npt.ArrayLike, negatives: npt.ArrayLike) -> Interval:
+    """Return P(positive scores higher) with DeLong's interval on the logit scale; ties count one half.
+
+    With complete separation DeLong's variance is zero; the interval is then that of `proportion` at the smaller
+    group's size, so that certainty is never claimed from a handful of records.
+
+    Args:
+        positives: scores of members, shape (m,).
+        negatives: scores of non-members, shape (n,).
+
+    Raises:
+        BadInput: fewer than two scores on a side.
+
+    Source: DeLong, DeLong and Clarke-Pearson (1988), by midranks.
+    """
+    pos, neg = (np.asarray(v, np.float64).ravel() for v in (positives, negatives))
+    m, n = len(pos), len(neg)
+    if min(m, n) < 2:
+        raise BadInput(f"an AUC with an interval needs two records on each side, not {m} and {n}")
+    together = _midranks(np.concatenate([pos, neg]))
+    within_pos, within_neg = _midranks(pos), _midranks(neg)
+    v_pos = (together[:m] - within_pos) / n
+    v_neg = 1 - (together[m:] - within_neg) / m
+    area = float(v_pos.mean())
+    variance = float(v_pos.var(ddof=1) / m + v_neg.var(ddof=1) / n)
+    if variance < 1e-12 or area in (0.0, 1.0):
+        few = min(m, n)
+        rough = proportion(round(area * few), few)
+        return Interval(area, min(rough.low, area), max(rough.high, area), m + n)
+    logit = np.log(area / (1 - area))
+    half = Z * np.sqrt(variance) / (area * (1 - area))
+    low, high = (float(1 / (1 + np.exp(-v))) for v in (logit - half, logit + half))
+    return Interval(area, low, high, m + n)
+
+
+def roc(positives: npt.ArrayLike, negatives: npt.ArrayLike) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Return the ROC curve as (false positive rates, true positive rates), one point a distinct score."""
+    pos, neg = (np.sort(np.asarray(v, np.float64).ravel()) for v in (positives, negatives))
+    cuts = np.concatenate([[np.inf], np.unique(np.concatenate([pos, neg]))[::-1]])
+    fpr = 1 - np.searchsorted(neg, cuts, "left") / len(neg)
+    tpr = 1 - np.searchsorted(pos, cuts, "left") / len(pos)
+    return fpr, tpr
+
+
+def tpr_at(positives: npt.ArrayLike, negatives: npt.ArrayLike, fpr: float) -> Interval:
+    """Return the true positive rate at a false positive rate: smallest threshold whose empirical FPR ≤ ``fpr``.
+
+    Raises:
+        BadInput: fewer than ``10 / fpr`` negatives: the true rate behind the nominal one would be unknown
+            (spec M17).
+    """
+    pos, neg = (np.asarray(v, np.float64).ravel() for v in (positives, negatives))
+    if len(neg) * fpr < 10:
+        raise BadInput(f"TPR at {fpr:g} needs {int(np.ceil(10 / fpr))} non-members or more, not {len(neg)}")
+    allowed = int(np.floor(fpr * len(neg)))
+    threshold = np.sort(neg)[::-1][allowed]
+    return proportion(int((pos > threshold).sum()), len(pos))
+
+
+def bootstrap(
+    groups: Sequence[npt.NDArray[Any]],
+    statistic: Any,
+    generator: np.random.Generator,
+    n_draws: int = 1000,
+) -> Interval:
+    """Return a statistic of several samples with its percentile interval.
+
+    Args:
+        groups: arrays whose *first axis* is the unit that is drawn (models, owners), never rows of a unit.
+        statistic: called as ``statistic(*resampled groups)``.
+        generator: the randomness.
+        n_draws: bootstrap samples.
+    """
+    value = float(statistic(*groups))
+    draws = np.array([statistic(*(g[generator.integers(0, len(g), len(g))] for g in groups)) for _ in range(n_draws)])
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return Interval(value, min(float(low), value), max(float(high), value), sum(len(g) for g in groups))
+
+
+def detectable_auc(m: int, n: int) -> float:
+    """Return the smallest AUC above ½ that m positives and n negatives would show with 80 % power (one-sided 5 %)."""
+    return float((1.6449 + 0.8416) * np.sqrt((m + n + 1) / (12 * m * n)))

@@ -1,0 +1,79 @@
+"""What every model of ours shares: its digest, and the checks that a learner makes before it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from expunge.core.canonical import Arrays, state_digest
+from expunge.core.dataset import Dataset
+from expunge.core.errors import BadTarget, ClassVanished, NothingLeft
+from expunge.core.request import Id
+from expunge.core.seeds import Key
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a model is apart from its arrays: learner, schema and the commitment to its key (spec X07)."""
+
+    learner: str
+    schema: bytes = field(repr=False)
+    commitment: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, learner: object, data: Dataset, key: Key) -> Identity:
+        """Return the identity of the model that this learner makes of data like these."""
+        return cls(repr(learner), data.schema_digest, key.commitment)
+
+    def digest(self, state: Arrays) -> str:
+        """Return the hex digest of a state under this identity."""
+        return state_digest(self.learner, self.schema, self.commitment, state)
+
+
+def class_labels(data: Dataset) -> tuple[str, ...]:
+    """Return the classes of a classification target: declared, or those that the records hold.
+
+    Raises:
+        BadTarget: there is no target, or it is a number.
+        ClassVanished: an undeclared class has no record (any more).
+    """
+    target = data.target
+    if target is None or target.kind != "category":
+        raise BadTarget(f"a classifier needs a target of categories, and {data.target_name!r} is not one")
+    if data.classes:
+        return data.classes
+    counts = np.bincount(target.values, minlength=len(target.vocabulary))
+    check_classes(target.vocabulary, counts)
+    return target.vocabulary
+
+
+def check_classes(labels: tuple[str, ...], counts: npt.NDArray[np.int64]) -> None:
+    """Refuse a class without records.
+
+    Raises:
+        ClassVanished: naming it.
+    """
+    empty = [label for label, count in zip(labels, counts, strict=True) if count == 0]
+    if empty:
+        raise ClassVanished(f"class {empty[0]!r} would have no record left")
+
+
+def rows_to_forget(data: Dataset, ids: Iterable[Id]) -> npt.NDArray[np.int64]:
+    """Return the rows of a deletion after the checks that every model makes (nothing is changed on error).
+
+    Raises:
+        UnknownRecord: an id is not in the data.
+        NothingLeft: every record is named.
+        ClassVanished: an undeclared class would lose its last record.
+    """
+    rows = data.positions(dict.fromkeys(ids))
+    if len(rows) == len(data):
+        raise NothingLeft("every record is named")
+    if data.target is not None and data.target.kind == "category" and not data.classes:
+        size = len(data.target.vocabulary)
+        left = np.bincount(data.target.values, minlength=size) - np.bincount(data.target.values[rows], minlength=size)
+        check_classes(data.target.vocabulary, left)
+    return rows

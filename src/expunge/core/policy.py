@@ -1,0 +1,47 @@
+"""``Policy``: which screens, which probes, which thresholds, which guarantee; its digest is on every receipt."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from expunge.core.evidence import Direction
+from expunge.core.guarantee import GuaranteeKind
+from expunge.core.record import Record
+
+
+class Bound(Record):
+    """A bound on the evidence of one name: which side is good, and by how much."""
+
+    evidence: str
+    threshold: float
+    direction: Direction
+
+
+class Policy(Record):
+    """What is demanded of a request's path.
+
+    Attributes:
+        guarantee: the weakest kind of guarantee that is accepted.
+        screens: catalogue names, asked in this order.
+        probes: catalogue names, run in this order.
+        bounds: thresholds on evidence; evidence without a bound is reported, not judged.
+        max_share: share of all records that one request may name before a human is asked.
+        deadline_s: how long unlearning may take; None = no deadline.
+        n_shadows: shadow models for membership inference; 0 = the loss attack only.
+        reference: ``retrain`` = compare with a model retrained without the records.
+        on_bound: what to do when a bound is missed: try the next unlearner, or only report.
+        seeds: seed of every measurement.
+    """
+
+    guarantee: GuaranteeKind = "exact"
+    screens: tuple[str, ...] = ("ownership", "quota")
+    probes: tuple[str, ...] = ("utility", "likeness", "membership", "cost")
+    bounds: tuple[Bound, ...] = (Bound(evidence="likeness.equal@after", threshold=1.0, direction="equal"),)
+    max_share: float = Field(default=0.05, gt=0, le=1)
+    deadline_s: float | None = Field(default=None, gt=0)
+    n_shadows: int = Field(default=16, ge=0)
+    reference: Literal["retrain", "none"] = "retrain"
+    on_bound: Literal["next", "report"] = "next"
+    seeds: tuple[str, ...] = ("audit-0",)

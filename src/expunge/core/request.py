@@ -1,0 +1,45 @@
+"""``ForgetRequest``: who asks to forget what, on which ground."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import model_validator
+
+from expunge.core.record import Record
+
+Ground = Literal["erasure", "objection", "consent-withdrawn", "poisoned", "unlicensed", "retention", "other"]
+Id = str | int
+
+
+class ForgetRequest(Record):
+    """A request to forget records, or everything that a subject owns.
+
+    Attributes:
+        records: record ids, sorted and without repeats; empty when a subject is named.
+        subject: the subject whose records are all to be forgotten.
+        ground: why (the requester's claim; not a legal judgement).
+        requested_at: when it was received; UTC.
+        verified_how: how the requester's right was checked.
+    """
+
+    records: tuple[Id, ...] = ()
+    subject: Id | None = None
+    ground: Ground = "erasure"
+    requested_at: datetime | None = None
+    verified_how: Literal["record-key", "capability", "owner-asserted"] = "owner-asserted"
+
+    @model_validator(mode="after")
+    def _one_target(self) -> ForgetRequest:
+        if self.records and self.subject is not None:
+            raise ValueError("name records or a subject, not both")
+        ordered = tuple(sorted(set(self.records), key=lambda i: (isinstance(i, str), str(i))))
+        if ordered != self.records:
+            object.__setattr__(self, "records", ordered)
+        return self
+
+    @property
+    def granularity(self) -> Literal["record", "subject"]:
+        """What the request targets."""
+        return "record" if self.subject is None else "subject"

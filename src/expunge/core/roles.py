@@ -1,0 +1,159 @@
+"""The five roles, one verb each, and the few abilities that are asked for by type: the whole vocabulary on one page.
+
+==========  =========  ===============================================
+role        verb       from → to
+==========  =========  ===============================================
+Learner     fit        Dataset, Key → Model
+Unlearner   unlearn    Deployment, ForgetRequest → Outcome
+Probe       measure    Case → Evidence…
+Attack      run        World → Evidence…
+Screen      judge      ForgetRequest, Deployment → Ruling
+==========  =========  ===============================================
+
+A role is a Protocol; implementations are final frozen dataclasses whose fields are hyper-parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from expunge.core.canonical import Arrays
+    from expunge.core.dataset import Dataset
+    from expunge.core.deployment import Case, Deployment, Outcome, Prediction
+    from expunge.core.evidence import Evidence
+    from expunge.core.guarantee import Guarantee
+    from expunge.core.policy import Policy
+    from expunge.core.request import ForgetRequest, Id
+    from expunge.core.ruling import Ruling
+    from expunge.core.seeds import Key
+
+Floats = npt.NDArray[np.float64]
+Progress = Callable[[int, int], None]
+"""Called with (done, total) while long work goes on; raising from it stops the work and changes nothing."""
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Something learnt. Never changed in place by an unlearner."""
+
+    def losses(self, data: Dataset) -> Floats:
+        """Return the loss of each record, shape (n,), in nats (squared error for number targets)."""
+        ...
+
+    def state(self) -> Arrays:
+        """Return everything that predicts, name → array; canonical: equal models give equal arrays."""
+        ...
+
+    def digest(self) -> str:
+        """Return the hex digest of `state` (spec X07)."""
+        ...
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """Learns a model; a pure function of the key and the set of records."""
+
+    def fit(self, data: Dataset, key: Key, progress: Progress | None = None) -> Model:
+        """Return the model of the records, equal for any order of them."""
+        ...
+
+
+@runtime_checkable
+class Unlearner(Protocol):
+    """Takes records out of a deployment's model; the deployment itself is never touched."""
+
+    def promise(self, deployment: Deployment) -> Guarantee:
+        """Return the guarantee that `unlearn` would come with.
+
+        Raises:
+            Unsupported: this unlearner cannot serve this deployment (the reason goes into the plan).
+        """
+        ...
+
+    def predict_cost(self, deployment: Deployment, request: ForgetRequest) -> Prediction:
+        """Return what the run will cost, without changing anything."""
+        ...
+
+    def unlearn(self, deployment: Deployment, request: ForgetRequest, progress: Progress | None = None) -> Outcome:
+        """Return the new deployment, the guarantee, and what it cost."""
+        ...
+
+
+@runtime_checkable
+class Probe(Protocol):
+    """Measures something about a case."""
+
+    def measure(self, case: Case) -> Sequence[Evidence]:
+        """Return the measurements; what cannot be measured is said (`Evidence.missing`), never left out."""
+        ...
+
+
+@runtime_checkable
+class Attack(Protocol):
+    """Plays an adversary inside a world that grants only what this adversary may touch."""
+
+    def run(self, world: Any) -> Sequence[Evidence]:
+        """Return the measurements, benign twin and control beside them."""
+        ...
+
+
+@runtime_checkable
+class Screen(Protocol):
+    """Judges a request before anything is forgotten."""
+
+    def judge(self, request: ForgetRequest, deployment: Deployment, policy: Policy) -> Ruling:
+        """Return accept, hold or refuse, with reasons."""
+        ...
+
+
+@runtime_checkable
+class Forgets(Protocol):
+    """A model that can give the model without some records, exactly."""
+
+    def without(self, ids: Iterable[Id]) -> Model:
+        """Return a new model, equal to one learnt without these records; self is untouched.
+
+        Raises:
+            UnknownRecord, NothingLeft, ClassVanished: nothing was changed.
+        """
+        ...
+
+    def plan(self, ids: Sequence[Id]) -> Prediction:
+        """Return what `without` would cost; changes nothing."""
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A model whose memory (what lets it forget again) is worth saving beside its state."""
+
+    def memory(self) -> Arrays:
+        """Return the memory, name → array; canonical like `Model.state`."""
+        ...
+
+
+@runtime_checkable
+class Predicts(Protocol):
+    """A classifier."""
+
+    def logits(self, data: Dataset) -> Floats:
+        """Return unnormalised log-probabilities, shape (n, k)."""
+        ...
+
+
+@runtime_checkable
+class Restores(Protocol):
+    """A learner that can rebuild its model from saved arrays."""
+
+    def restore(self, arrays: Arrays, data: Dataset, key: Key) -> Model:
+        """Return the model that gave these arrays (state, and memory where it has one).
+
+        Raises:
+            StoreDamaged: the arrays do not fit the data or the learner.
+        """
+        ...
