@@ -11,6 +11,7 @@ import secrets
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +29,10 @@ def id_bytes(value: object) -> bytes:
     Raises:
         BadInput: neither a 64-bit integer nor a string.
     """
+    if type(value) is int and -(2**63) <= value < 2**63:
+        return b"i" + value.to_bytes(8, "big", signed=True)
     if isinstance(value, str):
-        return b"s" + unicodedata.normalize("NFC", value).encode()
+        return b"s" + (value if value.isascii() else unicodedata.normalize("NFC", value)).encode()
     if isinstance(value, int | np.integer) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
         return b"i" + int(value).to_bytes(8, "big", signed=True)
     raise BadInput(f"an id must be a string or a 64-bit integer, not {type(value).__name__}")
@@ -71,7 +74,7 @@ class Key:
         """``SHA-256("expunge/model-key/v1\\n" ‖ nonce ‖ secret)``: binds the secret before the seed is known."""
         return sha256(b"expunge/model-key/v1\n", self.nonce, self.secret)
 
-    @property
+    @cached_property
     def bytes(self) -> bytes:
         """The 32-byte key of all draws: ``HMAC-SHA256(secret, seed)``."""
         return hmac.digest(self.secret, self.seed.encode(), "sha256")
@@ -99,13 +102,13 @@ class Key:
 
         Cost: about 1 microsecond an id.
         """
-        base = hashlib.blake2b(digest_size=8, key=self.bytes, person=b"expunge/" + person.encode())
-        out = bytearray()
+        copy = hashlib.blake2b(digest_size=8, key=self.bytes, person=b"expunge/" + person.encode()).copy
+        digests = []
         for value in ids:
-            h = base.copy()
+            h = copy()
             h.update(id_bytes(value))
-            out += h.digest()
-        return np.frombuffer(bytes(out), dtype=">u8").astype(np.uint64)
+            digests.append(h.digest())
+        return np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
 
     def generator(self, purpose: str) -> np.random.Generator:
         """Return a numpy generator for measurements (never for a model's own draws)."""

@@ -1,0 +1,1 @@
+"""Learners and their models; each model remembers what it needs to forget exactly."""

@@ -1,0 +1,121 @@
+"""Room for the nodes and histograms of one tree: arrays that grow, with free lists whose dead slots are zero."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+FEATURE, BIN, CHILD, START, SIZE, SLOT = 0, 1, 2, 3, 4, 5
+N_NODES, FREE_NODE, N_HIST, FREE_HIST = 0, 1, 2, 3
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def grow_rows(array):
+    """Return a copy of a 2-d array with room for half as many rows again, the rest zero."""
+    n = array.shape[0]
+    out = np.zeros((n + n // 2 + 16, array.shape[1]), array.dtype)
+    for i in range(n):
+        for j in range(array.shape[1]):
+            out[i, j] = array[i, j]
+    return out
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def grow_hist(array):
+    """Return a copy of the histograms with room for half as many again, the rest zero."""
+    n, a, b, c = array.shape
+    out = np.zeros((n + n // 2 + 16, a, b, c), array.dtype)
+    for i in range(n):
+        copy_hist(array[i], out[i])
+    return out
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def copy_hist(source, target):
+    """Copy one histogram (F, bins, k)."""
+    for i in range(source.shape[0]):
+        for j in range(source.shape[1]):
+            for c in range(source.shape[2]):
+                target[i, j, c] = source[i, j, c]
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def clear_hist(target):
+    """Zero one histogram (F, bins, k)."""
+    for i in range(target.shape[0]):
+        for j in range(target.shape[1]):
+            for c in range(target.shape[2]):
+                target[i, j, c] = 0
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def take_slot(hf, hist, meta):
+    """Return (hf, hist, slot) with a zeroed histogram slot."""
+    slot = meta[FREE_HIST]
+    if slot >= 0:
+        meta[FREE_HIST] = hf[slot, 0]
+        hf[slot, 0] = 0
+        return hf, hist, slot
+    slot = meta[N_HIST]
+    if slot == hf.shape[0]:
+        hf = grow_rows(hf)
+        hist = grow_hist(hist)
+    meta[N_HIST] += 1
+    return hf, hist, slot
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def free_slot(hf, hist, meta, slot):
+    """Zero a histogram and put its slot on the free list."""
+    clear_hist(hist[slot])
+    for j in range(hf.shape[1]):
+        hf[slot, j] = 0
+    hf[slot, 0] = meta[FREE_HIST]
+    meta[FREE_HIST] = slot
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def take_pair(nodes, counts, meta):
+    """Return (nodes, counts, left child) of a fresh pair of zeroed nodes."""
+    left = meta[FREE_NODE]
+    if left >= 0:
+        meta[FREE_NODE] = nodes[left, 0]
+        nodes[left, 0] = 0
+        return nodes, counts, left
+    left = meta[N_NODES]
+    if left + 2 > nodes.shape[0]:
+        nodes = grow_rows(nodes)
+        counts = grow_rows(counts)
+    meta[N_NODES] += 2
+    return nodes, counts, left
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def free_below(nodes, counts, hf, hist, meta, top, max_depth):
+    """Free everything below a node and the node's own histogram; the node becomes a leaf."""
+    if nodes[top, SLOT] >= 0:
+        free_slot(hf, hist, meta, nodes[top, SLOT])
+        nodes[top, SLOT] = -1
+    stack = np.empty(2 * max_depth + 4, np.int64)
+    height = 0
+    if nodes[top, FEATURE] >= 0:
+        stack[0] = nodes[top, CHILD]
+        height = 1
+    while height > 0:
+        height -= 1
+        left = stack[height]
+        for node in range(left, left + 2):
+            if nodes[node, SLOT] >= 0:
+                free_slot(hf, hist, meta, nodes[node, SLOT])
+            if nodes[node, FEATURE] >= 0:
+                stack[height] = nodes[node, CHILD]
+                height += 1
+            for j in range(6):
+                nodes[node, j] = 0
+            for c in range(counts.shape[1]):
+                counts[node, c] = 0
+        nodes[left, 0] = meta[FREE_NODE]
+        meta[FREE_NODE] = left
+    nodes[top, FEATURE] = -1
+    nodes[top, BIN] = 0
+    nodes[top, CHILD] = 0
