@@ -63,13 +63,28 @@ def unb64(text: str) -> bytes:
 def canonical_json(value: Any) -> bytes:
     """Return the RFC 8785 bytes of a JSON value (sorted keys, shortest numbers, UTF-8).
 
+    What is written can be read back by `read_json`: a float so large that RFC 8785 spells it as an integer beyond
+    2**53 - 1 is refused like the integer.
+
     Raises:
-        BadData: the value holds NaN, infinity, a set, or an integer beyond 2**53 - 1.
+        BadData: the value holds NaN, infinity, a set, or a number that would be read as an unsafe integer.
     """
     try:
+        _check_numbers(value)
         return bytes(rfc8785.dumps(value))
     except (rfc8785.CanonicalizationError, TypeError, RecursionError) as error:
         raise BadData(f"not representable as canonical JSON: {error}") from error
+
+
+def _check_numbers(value: Any) -> None:
+    if isinstance(value, dict):
+        for item in value.values():
+            _check_numbers(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_numbers(item)
+    elif isinstance(value, float) and MAX_SAFE_INTEGER < abs(value) < 1e21:
+        raise BadData(f"not representable as canonical JSON: {value} would be read as an unsafe integer")
 
 
 def json_digest(value: Any) -> str:

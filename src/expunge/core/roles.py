@@ -129,6 +129,15 @@ class Forgets(Protocol):
 
 
 @runtime_checkable
+class Promises(Protocol):
+    """A model that says which guarantee its own forgetting comes with."""
+
+    def guarantee(self) -> Guarantee:
+        """Return the promise that `Forgets.without` keeps, with its grade, assumptions and what it covers."""
+        ...
+
+
+@runtime_checkable
 class Remembers(Protocol):
     """A model whose memory (what lets it forget again) is worth saving beside its state."""
 

@@ -1,0 +1,182 @@
+"""The menu: name → "module:Class", what it needs, one line of what it does. Plain strings, resolved when asked for.
+
+Nothing registers itself and nothing is imported before it is used. Third parties add names through the entry-point
+groups ``expunge.learners``, ``expunge.unlearners``, ``expunge.probes``, ``expunge.attacks`` and ``expunge.screens``;
+a name of ours cannot be taken over.
+
+>>> names("unlearner")[:2]
+('native', 'retrain')
+>>> build("unlearner", "retrain")
+Retrain()
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal, get_args
+
+from expunge.core.errors import BadInput, UnknownName, Unsupported
+from expunge.core.guarantee import GuaranteeKind
+
+Role = Literal["learner", "unlearner", "probe", "attack", "screen"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the menu.
+
+    Attributes:
+        role: which role it plays (`expunge.core.roles`).
+        name: how it is asked for.
+        target: ``module:Class``.
+        sentence: what it does, in one line.
+        kind: the guarantee kind of an unlearner; None for other roles and for plug-ins.
+        needs: the extra that must be installed; empty for none.
+        origin: the distribution that brings it.
+    """
+
+    role: Role
+    name: str
+    target: str
+    sentence: str
+    kind: GuaranteeKind | None = None
+    needs: str = ""
+    origin: str = "expunge"
+
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry("learner", "forest", "expunge.models.forest:Forest", "A random forest that forgets exactly, tree by tree."),
+    Entry("learner", "ridge", "expunge.models.linear:Ridge", "Ridge regression and classification on a Gram matrix."),
+    Entry("learner", "bayes", "expunge.models.bayes:NaiveBayes", "Naive Bayes on integer counts."),
+    Entry("learner", "neighbours", "expunge.models.neighbours:Neighbours", "Nearest neighbours, with exact deletion."),
+    Entry(
+        "unlearner",
+        "native",
+        "expunge.unlearners.exact.native:Native",
+        "The model's own exact deletion: the same bits as retraining, in a fraction of the time.",
+        kind="exact",
+    ),
+    Entry(
+        "unlearner",
+        "retrain",
+        "expunge.unlearners.exact.retrain:Retrain",
+        "Learn again from the kept records: always possible, always the last resort.",
+        kind="exact",
+    ),
+    Entry("probe", "utility", "expunge.audit.utility:Utility", "How well the model works, before and after."),
+    Entry("probe", "likeness", "expunge.audit.likeness:Likeness", "How like the retrained model the result is."),
+    Entry("probe", "membership", "expunge.audit.membership:Membership", "Whether the forgotten records still show."),
+    Entry("probe", "cost", "expunge.audit.cost:CostProbe", "What unlearning took, beside retraining."),
+    Entry(
+        "screen",
+        "ownership",
+        "expunge.defences.screens.ownership:Ownership",
+        "Holds requests that name records of several subjects on nobody's authority.",
+    ),
+    Entry("screen", "quota", "expunge.defences.screens.quota:Quota", "Holds requests for a large share of the data."),
+)
+
+
+def _own(role: Role) -> tuple[Entry, ...]:
+    return tuple(entry for entry in ENTRIES if entry.role == role)
+
+
+def _plugin(role: Role, point: EntryPoint) -> Entry:
+    origin = point.dist.name if point.dist is not None else "an installed package"
+    return Entry(role, point.name, point.value, f"From {origin}.", origin=origin)
+
+
+@cache
+def _plugins(role: Role) -> tuple[Entry, ...]:
+    """Return what other distributions offer, without importing any of it; names that clash are left out, aloud."""
+    found = {entry.name: entry for entry in _own(role)}
+    ours = len(found)
+    for point in sorted(entry_points(group=f"expunge.{role}s"), key=lambda p: (p.name, p.value)):
+        entry = _plugin(role, point)
+        if found.setdefault(entry.name, entry).target != entry.target:
+            warnings.warn(
+                f"{role} {entry.name!r} of {entry.origin} is refused: the name is taken by {found[entry.name].origin}",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+    return tuple(found.values())[ours:]
+
+
+def entries(role: Role | None = None) -> tuple[Entry, ...]:
+    """Return the menu, ours first: of one role, or of all.
+
+    Raises:
+        UnknownName: there is no such role.
+    """
+    if role is not None and role not in ROLES:
+        raise UnknownName(f"there is no role {role!r}{_near(role, ROLES)}", hint=f"Roles are {', '.join(ROLES)}.")
+    return tuple(entry for r in ([role] if role else ROLES) for entry in (*_own(r), *_plugins(r)))
+
+
+def names(role: Role) -> tuple[str, ...]:
+    """Return the names of a role, in the order of the menu."""
+    return tuple(entry.name for entry in entries(role))
+
+
+def find(role: Role, name: str) -> Entry:
+    """Return one line of the menu.
+
+    Raises:
+        UnknownName: naming close matches, if any.
+    """
+    menu = {entry.name: entry for entry in entries(role)}
+    if name not in menu:
+        raise UnknownName(f"there is no {role} {name!r}{_near(name, menu)}")
+    return menu[name]
+
+
+def resolve(role: Role, name: str) -> type[Any]:
+    """Import the class behind a name.
+
+    Raises:
+        UnknownName: no such name.
+        Unsupported: what it needs is not installed.
+    """
+    entry = find(role, name)
+    module, _, attribute = entry.target.partition(":")
+    try:
+        found: type[Any] = getattr(import_module(module), attribute)
+    except ImportError as error:
+        lost = error.name or module
+        hint = f"pip install 'expunge[{entry.needs}]'" if entry.needs else f"Reinstall {entry.origin}."
+        raise Unsupported(f"{role} {name!r} needs {lost}, which is not installed", hint=hint, missing=lost) from error
+    except AttributeError as error:
+        raise Unsupported(f"{role} {name!r} should be {entry.target}, which does not exist") from error
+    return found
+
+
+def build(role: Role, name: str, **params: Any) -> Any:
+    """Build what a name stands for, with hyper-parameters.
+
+    Raises:
+        UnknownName, Unsupported: as `resolve`.
+        BadInput: a hyper-parameter that it does not have, lacks, or does not accept.
+    """
+    kind = resolve(role, name)
+    known = [p for p in inspect.signature(kind).parameters if p != "self"]
+    odd = [p for p in params if p not in known]
+    if odd:
+        listed = ", ".join(known) or "none"
+        raise BadInput(f"{role} {name!r} has no parameter {odd[0]!r}{_near(odd[0], known)}", hint=f"It has: {listed}.")
+    try:
+        return kind(**params)
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"{role} {name!r} cannot be built: {error}") from error
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(str(name), list(known), n=2)
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""

@@ -1,0 +1,111 @@
+"""The public conformance suite: what every learner and every unlearner must hold, whoever wrote it.
+
+In the spirit of scikit-learn's ``parametrize_with_checks``::
+
+    @pytest.mark.parametrize(("name", "check"), unlearner_checks())
+    def test_my_unlearner(name, check):
+        check(MyUnlearner(), tiny_deployment)
+
+    @pytest.mark.parametrize(("name", "check"), learner_checks())
+    def test_my_learner(name, check):
+        check(MyLearner(), tiny_world)
+
+A check gets a factory, because it needs fresh worlds: seed → `Deployment` for unlearners, seed → `Dataset` for
+learners. It returns when there is nothing to check (an ability that is not there) and raises `ConformanceFailure`
+with one sentence when a promise is broken.
+
+>>> from expunge.catalog import build
+>>> check_unlearner(build("unlearner", "retrain"))
+>>> from expunge.core.tiny import Tally
+>>> check_learner(Tally())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from expunge.core.conformance import learners, unlearners
+from expunge.core.conformance.learners import Records, suits
+from expunge.core.conformance.unlearners import World
+from expunge.core.conformance.watch import ConformanceFailure
+from expunge.core.deployment import Deployment
+from expunge.core.errors import BadTarget
+from expunge.core.roles import Learner, Unlearner
+from expunge.core.tiny import deploy, tiny_deployment, tiny_world
+
+__all__ = [
+    "ConformanceFailure", "Records", "World", "check_learner", "check_unlearner", "learner_checks", "records_for",
+    "tiny_deployment", "tiny_world", "unlearner_checks", "world_of",
+]  # fmt: skip
+
+UnlearnerCheck = Callable[[Unlearner, World], None]
+LearnerCheck = Callable[[Learner, Records], None]
+
+
+def _checks(module: Any) -> list[tuple[str, Any]]:
+    found = {name: value for name, value in vars(module).items() if name.startswith("check_")}
+    return [(name.removeprefix("check_"), value) for name, value in found.items()]
+
+
+def unlearner_checks() -> list[tuple[str, UnlearnerCheck]]:
+    """Return (name, check) of every unlearner check; a check takes the unlearner and a `World`."""
+    return _checks(unlearners)
+
+
+def learner_checks() -> list[tuple[str, LearnerCheck]]:
+    """Return (name, check) of every learner check; a check takes the learner and `Records`."""
+    return _checks(learners)
+
+
+def records_for(learner: Learner) -> tuple[Records, ...]:
+    """Return tiny worlds with the targets that the learner takes: classes, numbers, or both.
+
+    Raises:
+        BadTarget: it takes neither.
+    """
+    both: tuple[Records, ...] = (tiny_world, partial(tiny_world, target="number"))
+    found = tuple(records for records in both if suits(learner, records))
+    if not found:
+        raise BadTarget(f"{learner!r} learns neither classes nor numbers")
+    return found
+
+
+def world_of(learner: Learner) -> World:
+    """Return the `World` of a learner: seed → the learner, fitted on a tiny world."""
+    records, *_ = records_for(learner)
+
+    def world(seed: int) -> Deployment:
+        return deploy(learner, records(seed), seed)
+
+    return world
+
+
+def check_unlearner(unlearner: Unlearner, world: World = tiny_deployment) -> None:
+    """Run every unlearner check.
+
+    Raises:
+        ConformanceFailure: the first promise that is broken.
+    """
+    for name, check in unlearner_checks():
+        _run(name, partial(check, unlearner, world))
+
+
+def check_learner(learner: Learner, records: Records | None = None) -> None:
+    """Run every learner check.
+
+    Raises:
+        ConformanceFailure: the first promise that is broken.
+    """
+    for each in records_for(learner) if records is None else (records,):
+        for name, check in learner_checks():
+            _run(name, partial(check, learner, each))
+
+
+def _run(name: str, check: Callable[[], None]) -> None:
+    try:
+        check()
+    except Exception as error:
+        said = error if isinstance(error, ConformanceFailure) else f"{type(error).__name__}: {error}"
+        raise ConformanceFailure(f"{name}: {said}") from error

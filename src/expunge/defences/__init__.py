@@ -1,0 +1,1 @@
+"""Defences: what stands between a request and the model."""

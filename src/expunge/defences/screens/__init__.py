@@ -1,0 +1,1 @@
+"""Screens: each judges a request before anything is forgotten."""

@@ -1,0 +1,1 @@
+"""Unlearners, by what they promise: the folder is the guarantee's kind."""

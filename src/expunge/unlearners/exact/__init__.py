@@ -1,0 +1,1 @@
+"""Exact unlearners: the model equals one that never saw the records."""

@@ -1,0 +1,60 @@
+"""``Native``: the model's own exact deletion, for every model that can give itself without some records."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from expunge.core.costs import completed, refit
+from expunge.core.deployment import Cost, Deployment, Outcome, Prediction
+from expunge.core.errors import Unsupported
+from expunge.core.guarantee import Guarantee
+from expunge.core.request import ForgetRequest
+from expunge.core.roles import Forgets, Progress, Promises
+from expunge.unlearners.exact.promise import exactness
+
+
+@dataclass(frozen=True)
+class Native:
+    """Calls `Forgets.without`; serves every model that has it.
+
+    Guarantee: exact, with the grade that the model promises.
+    Cost: what the model's `plan` says; no record is read but those that share a part with the forgotten ones.
+    Source: spec section 4 and X01; the learners cite their own.
+    """
+
+    def promise(self, deployment: Deployment) -> Guarantee:
+        """Return the model's own exact guarantee.
+
+        Raises:
+            Unsupported: the model cannot forget by itself, or not exactly.
+        """
+        model = deployment.model
+        if not isinstance(model, Forgets):
+            raise Unsupported(f"{type(model).__name__} cannot forget by itself", hint="Use retrain.")
+        if isinstance(model, Promises) and (kind := model.guarantee().kind) != "exact":
+            raise Unsupported(f"{type(model).__name__} forgets by itself, but promises only {kind}")
+        return exactness(deployment)
+
+    def predict_cost(self, deployment: Deployment, request: ForgetRequest) -> Prediction:
+        """Return what the model plans, with times scaled from the last fit where the model gives none."""
+        ids, model = deployment.targets(request), deployment.model
+        if not ids:
+            return Prediction(seconds=0.0, p95_s=0.0, records_read=0, why="no training record is named")
+        if not isinstance(model, Forgets):
+            raise Unsupported(f"{type(model).__name__} cannot forget by itself", hint="Use retrain.")
+        return completed(model.plan(ids), refit(deployment, request).seconds, len(ids))
+
+    def unlearn(self, deployment: Deployment, request: ForgetRequest, progress: Progress | None = None) -> Outcome:
+        """Return the deployment whose model gave itself without the records."""
+        guarantee, planned = self.promise(deployment), self.predict_cost(deployment, request)
+        ids, model = deployment.targets(request), deployment.model
+        started = time.perf_counter()
+        if ids and isinstance(model, Forgets):
+            model = model.without(ids)
+        cost = Cost(
+            seconds=time.perf_counter() - started,
+            records_read=planned.records_read,
+            parts_touched=planned.parts_touched,
+        )
+        return Outcome(deployment.with_model(model, request), guarantee, cost, repr(self))

@@ -1,0 +1,64 @@
+"""Every learner and every unlearner of the catalogue keeps the promises of the public suite; new ones are picked up."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from expunge import catalog
+from expunge.core.conformance import learner_checks, records_for, unlearner_checks, world_of
+from expunge.core.errors import Unsupported
+from expunge.core.tiny import Tally
+
+
+@cache
+def built(role, name):
+    return Tally() if name == "tally" else catalog.build(role, name)
+
+
+def available(role, name):
+    try:
+        return built(role, name)
+    except Unsupported as error:
+        pytest.skip(f"{error.message}")
+
+
+LEARNERS = ("tally", *catalog.names("learner"))
+
+
+@pytest.mark.parametrize("check", [check for _, check in learner_checks()], ids=[name for name, _ in learner_checks()])
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_learner(learner, check):
+    subject = available("learner", learner)
+    for records in records_for(subject):
+        check(subject, records)
+
+
+@pytest.mark.parametrize("check", [c for _, c in unlearner_checks()], ids=[name for name, _ in unlearner_checks()])
+@pytest.mark.parametrize("unlearner", catalog.names("unlearner"))
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_unlearner(learner, unlearner, check):
+    subject = available("unlearner", unlearner)
+    check(subject, world_of(available("learner", learner)))
+
+
+@pytest.mark.parametrize("entry", [e for e in catalog.ENTRIES if e.role == "unlearner"], ids=lambda e: e.name)
+def test_the_folder_is_the_promise(entry):
+    """`unlearners/<kind>/`: folder, catalogue and promise say the same kind."""
+    assert entry.target.split(".")[2] == entry.kind
+    promise = built("unlearner", entry.name).promise(world_of(Tally())(0))
+    assert promise.kind == entry.kind
+
+
+@pytest.mark.parametrize("unlearner", catalog.names("unlearner"))
+def test_every_unlearner_serves_some_learner(unlearner):
+    """An unlearner that says `Unsupported` everywhere would pass every check without being checked."""
+    subject, served = available("unlearner", unlearner), []
+    for name in LEARNERS:
+        try:
+            subject.promise(world_of(built("learner", name) if name != "tally" else Tally())(0))
+        except Unsupported:
+            continue
+        served.append(name)
+    assert served

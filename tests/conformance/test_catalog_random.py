@@ -1,0 +1,36 @@
+"""Exactness beyond the four worlds of the suite: random worlds, shares and splits, for every learner that forgets."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from expunge import catalog
+from expunge.core.conformance import records_for
+from expunge.core.conformance.watch import arrays_of, refit, some_ids, unequal
+from expunge.core.errors import Unsupported
+from expunge.core.tiny import Tally, deploy
+
+
+@pytest.fixture(scope="module", params=("tally", *catalog.names("learner")))
+def learner(request):
+    if request.param == "tally":
+        return Tally()
+    try:
+        return catalog.build("learner", request.param)
+    except Unsupported as error:
+        pytest.skip(error.message)
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 10**6), share=st.floats(0.01, 0.95), cut=st.floats(0, 1))
+def test_forgetting_equals_retraining(learner, seed, share, cut):
+    records = records_for(learner)
+    deployment = deploy(learner, records[seed % len(records)](seed), seed)
+    ids = some_ids(deployment, share, seed)
+    at = int(cut * len(ids))
+    after = deployment.model.without(ids[:at]).without(ids[at:])
+    reference = refit(deployment, ids)
+    assert after.digest() == reference.digest()
+    assert unequal(arrays_of(after), arrays_of(reference)) == ""
