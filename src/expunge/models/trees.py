@@ -138,10 +138,11 @@ def restore(arrays: Arrays, rows: list[Rows], tables: tuple[Table, Rules], label
     for t, own in enumerate(rows):
         name = f"tree/{t:05d}"
         try:
-            feature, value = arrays[f"{name}/feature"], arrays[f"{name}/value"]
+            # copies: arrays read from a file may be read-only, for which the kernels would be compiled again
+            feature, value = np.array(arrays[f"{name}/feature"]), arrays[f"{name}/value"]
             named = zip(feature.tolist(), value.tolist(), strict=True)
             chosen = np.array([codes_of[f][v] if f >= 0 else 0 for f, v in named], np.int64)
-            right, counts = arrays[f"{name}/right"], arrays[f"{name}/counts"]
+            right, counts = np.array(arrays[f"{name}/right"]), np.array(arrays[f"{name}/counts"])
             nodes, counts, meta, fits = import_tree(feature, chosen, right, counts, own, *tables)
             hf, hist = arrays[f"{name}/hist_features"], arrays[f"{name}/hist"]
         except (KeyError, IndexError, ValueError) as error:
