@@ -1,0 +1,1 @@
+"""Evidence that others can check: keys, signed statements, an append-only log, receipts, verification."""
