@@ -17,7 +17,7 @@ from expunge.core.guarantee import Guarantee
 from expunge.core.policy import Policy
 from expunge.core.request import ForgetRequest
 from expunge.core.tiny import Counts, tiny_deployment
-from expunge.fulfil import dry_run, fulfil
+from expunge.fulfilment import dry_run, fulfil
 from expunge.unlearners.exact.native import Native
 from expunge.unlearners.exact.retrain import Retrain
 

@@ -18,8 +18,8 @@ from expunge.core.dataset import Dataset
 from expunge.core.deployment import Outcome
 from expunge.core.evidence import Evidence
 from expunge.core.ruling import strictest
-from expunge.fulfil.commitments import Commitments
-from expunge.fulfil.progress import Progress
+from expunge.fulfilment.commitments import Commitments
+from expunge.fulfilment.progress import Progress
 from expunge.trust import circumstances
 from expunge.trust import predicate as said
 from expunge.trust.claims import honest

@@ -22,7 +22,7 @@ from expunge.core.record import Record
 from expunge.core.request import ForgetRequest
 from expunge.core.roles import Progress as Tick
 from expunge.core.ruling import Ruling, strictest
-from expunge.fulfil.commitments import Commitments
+from expunge.fulfilment.commitments import Commitments
 from expunge.trust.circumstances import NO_REGIME_DIGEST
 from expunge.trust.keys import SigningKey
 from expunge.trust.leaf import new_ref

@@ -8,7 +8,7 @@ import pytest
 from expunge.core.archive import pack, unpack
 from expunge.core.errors import StoreDamaged
 from expunge.core.tiny import tiny_world
-from expunge.fulfil.commitments import Commitments
+from expunge.fulfilment.commitments import Commitments
 from expunge.trust.manifest import check_run, commitment, content_key, record_key, verify_absence, verify_membership
 
 DATA = tiny_world(3)

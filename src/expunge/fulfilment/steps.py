@@ -19,8 +19,8 @@ from expunge.core.evidence import Evidence
 from expunge.core.policy import Policy
 from expunge.core.roles import Unlearner
 from expunge.core.ruling import Ruling, strictest
-from expunge.fulfil.attest import deny
-from expunge.fulfil.progress import Progress
+from expunge.fulfilment.attest import deny
+from expunge.fulfilment.progress import Progress
 
 
 def judge(progress: Progress) -> Progress:

@@ -15,7 +15,7 @@ from expunge.core.guarantee import Guarantee
 from expunge.core.policy import Policy
 from expunge.core.request import ForgetRequest
 from expunge.core.tiny import tiny_deployment
-from expunge.fulfil import fulfil
+from expunge.fulfilment import fulfil
 
 EXACT = Guarantee(kind="exact", grade="bits")
 EMPIRICAL = Guarantee(kind="empirical")

@@ -31,7 +31,7 @@ from expunge.core.guarantee import Guarantee
 from expunge.core.policy import Bound, Policy
 from expunge.core.request import ForgetRequest
 from expunge.core.ruling import Ruling
-from expunge.fulfil import STEPS, Progress, dry_run, fulfil, receipt, walk
+from expunge.fulfilment import STEPS, Progress, dry_run, fulfil, receipt, walk
 from expunge.trust.keys import SigningKey
 from expunge.trust.log import FileLog
 from expunge.trust.receipt import Prepared

@@ -30,10 +30,10 @@ from expunge.core.policy import Policy
 from expunge.core.request import ForgetRequest
 from expunge.core.roles import Progress as Tick
 from expunge.core.ruling import Ruling
-from expunge.fulfil.attest import attest, manifest_entry, request_commitment
-from expunge.fulfil.commitments import Commitments
-from expunge.fulfil.progress import About, Progress
-from expunge.fulfil.steps import choose, judge, measure, planned, unlearn
+from expunge.fulfilment.attest import attest, manifest_entry, request_commitment
+from expunge.fulfilment.commitments import Commitments
+from expunge.fulfilment.progress import About, Progress
+from expunge.fulfilment.steps import choose, judge, measure, planned, unlearn
 from expunge.trust.keys import SigningKey
 from expunge.trust.log import FileLog
 from expunge.trust.receipt import Prepared, complete

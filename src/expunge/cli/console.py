@@ -1,0 +1,106 @@
+"""What the commands share: results on stdout, everything else on stderr, one format of errors, progress."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from expunge.core.errors import ExpungeError
+    from expunge.core.roles import Progress
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def json_option(command: Command) -> Command:
+    """Give a command the option ``--json``."""
+    text = "Print the result as one JSON object on stdout (errors as JSON on stderr)."
+    return click.option("--json", "as_json", is_flag=True, help=text)(command)
+
+
+def say(*lines: str) -> None:
+    """Say something to the person at the terminal: on stderr, so that results can be piped."""
+    for line in lines:
+        click.echo(line, err=True)
+
+
+def show(as_json: bool, result: Mapping[str, Any], lines: Iterable[str]) -> None:
+    """Print a result: as JSON for machines, or as lines for people."""
+    if as_json:
+        click.echo(json.dumps(result, ensure_ascii=False, sort_keys=True, allow_nan=False))
+        return
+    for line in lines:
+        click.echo(line)
+
+
+def fields(pairs: Mapping[str, object]) -> list[str]:
+    """Return ``name  value`` lines with the values aligned; None and empty values are left out."""
+    shown = {name: value for name, value in pairs.items() if value not in (None, "", [], ())}
+    width = max(map(len, shown), default=0)
+    return [f"{name:<{width}}  {value}" for name, value in shown.items()]
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return the lines of a plain table."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in [list(head), *cells]) for i in range(len(head))]
+    return [
+        "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in [list(head), *cells]
+    ]
+
+
+def show_error(error: ExpungeError, as_json: bool) -> None:
+    """Print an error on stderr: ``error[code]: message`` and ``hint: …``, or as one JSON object."""
+    if as_json:
+        say(json.dumps({"error": error.as_dict()}, ensure_ascii=False, sort_keys=True))
+        return
+    say(click.style(f"error[{error.code}]:", fg="red", bold=True) + f" {error.message}", f"hint: {error.advice}")
+
+
+def say_waiting(store: Path) -> None:
+    """Say that a request waits to be finished, where one does; what is read is then from before or after it, whole."""
+    from expunge.service.reading import waiting
+
+    ref = waiting(store)
+    if ref is not None:
+        say(f"note: request {ref} was interrupted and waits; finish it with: expunge forget {store} --resume")
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Progress]:
+    """Show a progress bar on stderr, where that is a terminal; gives the function that long work calls."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def parse_params(pairs: Sequence[str]) -> dict[str, Any]:
+    """Read ``name=value`` pairs; values are numbers, true/false or text.
+
+    Raises:
+        click.BadParameter: a pair without ``=``.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"{pair!r} is not of the form NAME=VALUE", param_hint="--param")
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        found[name.replace("-", "_")] = value
+    return found

@@ -1,0 +1,121 @@
+"""``expunge forget``: take a person or records out of a store, and hand out the signed receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from expunge.cli.console import fields, json_option, progress, say, show
+
+if TYPE_CHECKING:
+    from expunge.core.costs import Plan
+    from expunge.core.ruling import Ruling
+    from expunge.service.forgetting import Wish
+    from expunge.service.publishing import Done
+
+STORE = click.Path(path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("store", type=STORE)
+@click.option("--subject", help="Forget everything that this subject owns.")
+@click.option("--records", type=FILE, help="Forget the records whose ids are in this file, one a line.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done, and what it would cost.")
+@click.option("--approve", is_flag=True, help="A person has looked: carry out what a screen holds.")
+@click.option("--resume", "resuming", is_flag=True, help="Finish the request that was interrupted.")
+@click.option("--keep-before", type=click.FloatRange(min=0), metavar="DAYS", help="Keep the old version sealed.")
+@click.option(
+    "--guarantee",
+    type=click.Choice(["exact", "certified", "empirical", "suppression"]),
+    default="exact",
+    show_default=True,
+    help="The weakest guarantee that is accepted.",
+)
+@click.option("--shadows", default=16, show_default=True, type=click.IntRange(0), help="Shadow models; 0 = none.")
+@json_option
+def forget(  # noqa: PLR0917 - click calls it by name
+    store: Path,
+    subject: str | None,
+    records: Path | None,
+    dry_run: bool,
+    approve: bool,
+    resuming: bool,
+    keep_before: float | None,
+    guarantee: str,
+    shadows: int,
+    as_json: bool,
+) -> None:
+    """Forget a person (--subject) or records (--records FILE), measure what is left, and sign a receipt.
+
+    The request is screened, the cheapest unlearner that gives the guarantee is chosen and run, the result is measured
+    against a model retrained without the records, the statement is signed and logged, and the new model is swapped in.
+    Then the store itself forgets: data, old model, caches, the request. If anything stops it, nothing is half-changed:
+    run the same command again, or --resume.
+
+    --keep-before DAYS keeps the old version encrypted for an appeal. It is destroyed when an expunge command next
+    opens the store after that day (nothing runs in between), or earlier, by a later request for less time.
+
+    \b
+    Examples:
+      expunge forget STORE --subject ann@example.org
+      expunge forget STORE --records ids.txt --dry-run
+      expunge forget STORE --resume
+    """
+    from expunge.service import forgetting
+
+    if sum((subject is not None, records is not None, resuming)) != 1:
+        raise click.UsageError("Give exactly one of --subject, --records and --resume.")
+    if resuming:
+        with progress("forgetting") as tick:
+            finished = forgetting.resume(store, approved=approve, tick=tick)
+        if finished is None:
+            show(as_json, {"done": False, "ref": None}, ["Nothing waits to be finished."])
+        else:
+            _show_done(finished, as_json)
+        return
+    wish = _wish(store, subject, records, (guarantee, shadows), approve, keep_before)
+    if dry_run:
+        rulings, plan = forgetting.dry_run(store, wish)
+        show(as_json, {"rulings": [r.as_json() for r in rulings], "plan": plan.as_json()}, _plan_lines(rulings, plan))
+        return
+    with progress("forgetting") as tick:
+        finished = forgetting.forget(store, wish, tick)
+    _show_done(finished, as_json)
+
+
+def _wish(
+    store: Path,
+    subject: str | None,
+    records: Path | None,
+    demand: tuple[Any, int],
+    approve: bool,
+    keep_before: float | None,
+) -> Wish:
+    from expunge.core.policy import Policy
+    from expunge.core.request import ForgetRequest
+    from expunge.service.forgetting import Wish
+    from expunge.service.reading import ids_in
+
+    request = ForgetRequest(records=ids_in(store, records)) if records else ForgetRequest(subject=subject)
+    return Wish(request, Policy(guarantee=demand[0], n_shadows=demand[1]), approve, keep_before)
+
+
+def _plan_lines(rulings: Sequence[Ruling], plan: Plan) -> list[str]:
+    screens = [f"screen {r.screen}: {r.verdict}{''.join(' - ' + reason for reason in r.reasons)}" for r in rulings]
+    dropped = [f"not considered: {d.name} ({d.reason})" for d in plan.dropped]
+    seconds = plan.prediction.seconds
+    facts = {"plan": plan.unlearner, "guarantee": plan.guarantee.kind, "why": plan.why}
+    facts["expected"] = "unknown" if seconds is None else f"{seconds:.4g} s"
+    return [*screens, *fields(facts), *dropped, "Nothing was changed."]
+
+
+def _show_done(done: Done, as_json: bool) -> None:
+    from expunge.service.reading import headline
+
+    facts = headline(done)
+    show(as_json, facts, fields(facts))
+    say(f"Give the receipt to the person; anybody can check it: expunge verify {done.receipt} --trust trust.json")

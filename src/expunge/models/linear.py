@@ -1,0 +1,341 @@
+"""``Ridge``: regression and classification on integer Gram sums, which forget records by subtraction."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from expunge.core.columns import Column
+from expunge.core.dataset import Dataset
+from expunge.core.deployment import Prediction
+from expunge.core.errors import BadData, BadInput, BadTarget, StoreDamaged, TooLarge
+from expunge.core.guarantee import Guarantee
+from expunge.core.models import Identity, class_labels
+from expunge.core.seeds import Key
+from expunge.models.kept import Kept
+from expunge.models.scale import Mask, Ruler, Scale, numbers
+from expunge.models.scores import class_codes, cross_entropy, known_codes, label_bytes
+
+if TYPE_CHECKING:
+    from expunge.core.canonical import Arrays
+    from expunge.core.request import Id
+    from expunge.core.roles import Floats, Progress
+
+BLOCK = 8192
+MAX_COLUMNS = 8192
+TARGET_BITS = 18
+"""The step of a learnt number target is σ/2¹⁸."""
+LIMB_BITS = 12
+TARGET_TOP = 2**26 - 1
+ASSUMPTIONS = (
+    "the schema (kinds of columns, declared classes, declared target step) does not depend on the forgotten records",
+    "weights are compared under one build and thread count of BLAS and LAPACK; the integer sums behind them anywhere",
+)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """How the target becomes whole numbers.
+
+    Attributes:
+        labels: the classes; empty for a number target.
+        ruler: shift and step of a number target; None for classes.
+    """
+
+    labels: tuple[str, ...] = ()
+    ruler: Ruler | None = None
+
+    def encode(self, data: Dataset) -> Floats:
+        """Return whole numbers as float64: 0/1 for each class, or two limbs of a number; shape (n, q)."""
+        if self.ruler is None or data.target is None:
+            return np.eye(len(self.labels))[known_codes(data, self.labels)]
+        steps = self.ruler.measure(np.asarray(data.target.values, np.float64), TARGET_TOP)
+        high = np.floor(steps / 2**LIMB_BITS)
+        return np.stack([high, steps - high * 2**LIMB_BITS], axis=1)
+
+    def sums(self, cross: Floats) -> Floats:
+        """Return Xᵀy from the sums over `encode`: of ±1 for each class (one against the rest), or of numbers."""
+        if self.ruler is not None:
+            return cross[:, :1] * 2**LIMB_BITS + cross[:, 1:]
+        return np.asarray(2.0 * cross - cross.sum(axis=1, keepdims=True))
+
+    def without(self, gone: Dataset) -> Goal | None:
+        """Return the goal without these records; None where its step or shift moves."""
+        if self.ruler is None or gone.target is None or not self.ruler.moments.any():
+            return self
+        after = self.ruler.without(gone.target)
+        return after and replace(self, ruler=after)
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the classes, or shift and step."""
+        if self.ruler is None:
+            return {"classes/labels": label_bytes(self.labels)}
+        return {"target/place": np.array([self.ruler.shift, self.ruler.step])}
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Exact sums over records: of products of codes (`gram`), and of codes and target (`cross`).
+
+    Attributes:
+        gram: shape (1 + d, 1 + d): whole numbers as float64; column 0 belongs to the constant 1.
+        cross: shape (1 + d, q).
+    """
+
+    gram: Floats
+    cross: Floats
+
+    @classmethod
+    def of(cls, scale: Scale, goal: Goal, data: Dataset, progress: Progress | None = None) -> Sums:
+        """Sum over these records, block by block."""
+        width = 1 + len(scale.names)
+        if width > MAX_COLUMNS:
+            raise TooLarge(f"{width} encoded columns, at most {MAX_COLUMNS}", limit=MAX_COLUMNS)
+        gram = np.zeros((width, width))
+        cross = np.zeros((width, goal.encode(data.take(np.zeros(0, np.int64))).shape[1]))
+        for start in range(0, len(data), BLOCK):
+            block = data if len(data) <= BLOCK else data.take(np.arange(start, min(start + BLOCK, len(data))))
+            rows = design(scale, block)
+            gram += rows.T @ rows
+            cross += rows.T @ goal.encode(block)
+            if progress is not None:
+                progress(min(start + BLOCK, len(data)), len(data))
+        return cls(gram, cross)
+
+    def less(self, gone: Sums, left: Mask) -> Sums:
+        """Return the difference, without the columns that are not left."""
+        keep = np.concatenate([[True], left])
+        gram, cross = self.gram - gone.gram, self.cross - gone.cross
+        return Sums(gram, cross) if keep.all() else Sums(gram[np.ix_(keep, keep)], cross[keep])
+
+    def solve(self, goal: Goal, alpha: float) -> Floats:
+        """Return weights of the codes, intercepts in row 0, shape (1 + d, q).
+
+        Ridge on standardised columns; standardisation happens here, on the sums, so that it is forgotten too.
+
+        Raises:
+            BadData: alpha is too small for columns this dependent.
+        """
+        from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+        n, wanted = self.gram[0, 0], goal.sums(self.cross)
+        total, squares = self.gram[0, 1:], np.diagonal(self.gram)[1:]
+        # in Python's integers: whether a column is constant is a fact, not a matter of rounding
+        spread = [int(n) * int(q) - int(s) ** 2 for s, q in zip(total.tolist(), squares.tolist(), strict=True)]
+        varies = np.array([v > 0 for v in spread], bool)
+        weights = np.zeros_like(wanted)
+        weights[0] = wanted[0] / n
+        if not varies.any():
+            return weights
+        sigma = np.sqrt(np.array([v for v in spread if v > 0], np.float64)) / n
+        s, inner = total[varies], np.ascontiguousarray(self.gram[1:, 1:][np.ix_(varies, varies)])
+        system = (inner - np.multiply.outer(s, s) / n) / n / np.multiply.outer(sigma, sigma)
+        np.fill_diagonal(system, 1.0 + alpha / n)
+        right = (wanted[1:][varies] - np.multiply.outer(s, wanted[0]) / n) / n / sigma[:, None]
+        try:
+            factor = cho_factor(system, lower=True, check_finite=False)
+        except LinAlgError as error:
+            raise BadData(f"columns depend on each other too closely for alpha={alpha}", hint="Raise alpha.") from error
+        found = cho_solve(factor, right, check_finite=False)
+        found += cho_solve(factor, right - system @ found, check_finite=False)
+        weights[1:][varies] = found / sigma[:, None]
+        weights[0] -= (s / n) @ weights[1:][varies]
+        return weights
+
+
+def design(scale: Scale, data: Dataset) -> Floats:
+    """Return the constant 1 and the codes of each record, shape (n, 1 + d), float64."""
+    return np.concatenate([np.ones((len(data), 1)), scale.encode(data)], axis=1, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Ridge regression of a number, or least-squares classification (each class against the rest).
+
+    Attributes:
+        alpha: penalty on the weights of standardised columns, > 0.
+        step: declared step of a number target; None = learnt (a power of two, about σ/2¹⁸).
+
+    Guarantee: exact. The Gram sums are integers and grade ``bits``; the weights solved from them are ``bits-here``:
+        equal bit for bit under one BLAS/LAPACK build and thread count, within 10⁻¹² elsewhere (spec X01).
+    Cost: fit O(n·d²); forgetting m records O(m·d² + d³/3), one fit where a scale moves; d² + d·k numbers of memory.
+    Source: spec XL04; encoders XE02-XE06. Inputs are int16 and n < 2²², so every sum is below 2⁵³ and exact.
+    """
+
+    alpha: float = 1.0
+    step: float | None = None
+
+    def fit(self, data: Dataset, key: Key, progress: Progress | None = None) -> RidgeModel:
+        """Return the weights of these records.
+
+        Raises:
+            BadTarget, ClassVanished, BadData: nothing to learn, or not a target for this learner.
+            TooLarge: 2²² records or more, too many columns, or a target beyond 2²⁶ declared steps.
+        """
+        self._check()
+        began = time.perf_counter()
+        scale, goal = Scale.of(data, key), self._goal(data)
+        sums = Sums.of(scale, goal, data, progress)
+        summed = time.perf_counter()
+        weights = sums.solve(goal, self.alpha)
+        times = (summed - began, time.perf_counter() - summed)
+        return RidgeModel(self, Identity.of(self, data, key), key, Kept.of(data), scale, goal, sums, weights, times)
+
+    def restore(self, arrays: Arrays, data: Dataset, key: Key) -> RidgeModel:
+        """Return the model that was saved as its state and memory.
+
+        Raises:
+            StoreDamaged: the arrays are not those of this learner over these records.
+        """
+        self._check()
+        scale, goal = Scale.of(data, key), self._goal(data)
+        shape = (1 + len(scale.names), len(goal.labels) or 2)
+        gram, cross, weights = (np.asarray(arrays.get(name, ()), np.float64) for name in ("gram", "cross", "weights"))
+        fits = gram.shape == (shape[0], shape[0]) and cross.shape == shape
+        fits = fits and weights.shape == (shape[0], len(goal.labels) or 1) and gram[0, 0] == len(data)
+        same = all(name in arrays and np.array_equal(a, arrays[name]) for name, a in goal.state().items())
+        if not (fits and same and scale.agrees(arrays)):
+            raise StoreDamaged("the saved sums and weights do not fit these records")
+        identity = Identity.of(self, data, key)
+        return RidgeModel(self, identity, key, Kept.of(data), scale, goal, Sums(gram, cross), weights)
+
+    def _check(self) -> None:
+        for name, value in (("alpha", self.alpha), ("step", self.step)):
+            if value is not None and not (isinstance(value, int | float) and 0 < value < math.inf):
+                raise BadInput(f"{name} must be a positive number, not {value!r}")
+
+    def _goal(self, data: Dataset) -> Goal:
+        target = data.target
+        if target is None or target.kind == "category":
+            return Goal(labels=class_labels(data))
+        values = numbers(target, data.target_name)
+        if target.kind != "number" or np.isnan(values).any():
+            raise BadTarget(f"target {data.target_name!r} is not a number in every record")
+        if self.step is None:
+            return Goal(ruler=Ruler.of(data.target_name, Column("number", values), TARGET_BITS))
+        if len(values) and float(np.abs(values).max()) / self.step > TARGET_TOP:
+            raise TooLarge(f"the target reaches beyond {TARGET_TOP} steps of {self.step}", limit=TARGET_TOP)
+        return Goal(ruler=Ruler(data.target_name, "number", np.zeros(8, np.int64), step=self.step))
+
+
+@dataclass(frozen=True, eq=False)
+class RidgeModel:
+    """The model of a `Ridge`.
+
+    Attributes:
+        learner: its hyper-parameters.
+        identity: learner, schema and key commitment, for the digest.
+        key: of the hash buckets.
+        kept: the records.
+        scale: the encoder.
+        goal: how the target is encoded.
+        sums: what lets it forget.
+        weights: shape (1 + d, k), per code; intercepts in row 0. A number target has one column.
+        times: seconds of the sums and of the solution in the last fit.
+    """
+
+    learner: Ridge
+    identity: Identity
+    key: Key
+    kept: Kept = field(repr=False)
+    scale: Scale = field(repr=False)
+    goal: Goal
+    sums: Sums = field(repr=False)
+    weights: Floats = field(repr=False)
+    times: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class labels, in the order of the columns of `logits`; empty for a number target."""
+        return self.goal.labels
+
+    @property
+    def data(self) -> Dataset:
+        """The kept records."""
+        return self.kept.data
+
+    def logits(self, data: Dataset) -> Floats:
+        """Return the scores of the classes, shape (n, k), about 1 for yes and -1 for no; numbers: see `values`."""
+        scores = np.zeros((len(data), self.weights.shape[1]))
+        for start in range(0, len(data), BLOCK):
+            block = data if len(data) <= BLOCK else data.take(np.arange(start, min(start + BLOCK, len(data))))
+            scores[start : start + BLOCK] = design(self.scale, block) @ self.weights
+        ruler = self.goal.ruler
+        return scores if ruler is None else scores * ruler.step + ruler.shift
+
+    def values(self, data: Dataset) -> Floats:
+        """Return the predicted numbers, shape (n,)."""
+        found: Floats = self.logits(data)[:, 0]
+        return found
+
+    def losses(self, data: Dataset) -> Floats:
+        """Return cross-entropy of the softmax of the scores, in nats, or squared errors; shape (n,)."""
+        if self.goal.ruler is None:
+            return cross_entropy(self.logits(data), class_codes(data, self.labels))
+        if data.target is None or data.target.kind != "number":
+            raise BadTarget("the records have no number to compare with")
+        found: Floats = (self.values(data) - np.asarray(data.target.values, np.float64)) ** 2
+        return found
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what predicts: scale, classes or target step, weights."""
+        return {**self.scale.state(), **self.goal.state(), "weights": self.weights}
+
+    def memory(self) -> dict[str, npt.NDArray[Any]]:
+        """Return what lets it forget again: the sums, as int64, and the scale's counts."""
+        sums = {"gram": self.sums.gram.astype(np.int64), "cross": self.sums.cross.astype(np.int64)}
+        ruler = self.goal.ruler
+        target = {} if ruler is None else {"target/moments": ruler.moments}
+        return {**self.scale.memory(), **sums, **target}
+
+    def digest(self) -> str:
+        """Return the hex digest of `state` (spec X07)."""
+        return self.identity.digest(self.state())
+
+    def guarantee(self) -> Guarantee:
+        """Return exact, ``bits-here`` (the sums are ``bits``)."""
+        return Guarantee(kind="exact", grade="bits-here", assumptions=ASSUMPTIONS, covers=("model", "encoder"))
+
+    def _downdated(self, gone: Dataset) -> tuple[Scale, Goal, Sums] | None:
+        scale, goal = self.scale.without(gone), self.goal.without(gone)
+        if scale is None or goal is None:
+            return None
+        return scale[0], goal, self.sums.less(Sums.of(self.scale, self.goal, gone), scale[1])
+
+    def without(self, ids: Iterable[Id]) -> RidgeModel:
+        """Return the model that never saw these records; self is untouched.
+
+        Raises:
+            UnknownRecord, NothingLeft, ClassVanished: nothing was changed.
+        """
+        gone, kept = self.kept.forget(ids)
+        if not len(gone):
+            return self
+        after = self._downdated(gone)
+        if after is None:
+            return self.learner.fit(kept.data, self.key)
+        scale, goal, sums = after
+        weights = sums.solve(goal, self.learner.alpha)
+        return replace(self, kept=kept, scale=scale, goal=goal, sums=sums, weights=weights)
+
+    def plan(self, ids: Sequence[Id]) -> Prediction:
+        """Return what `without` would cost; changes nothing."""
+        gone, kept = self.kept.forget(ids)
+        moves = self.scale.without(gone) is None or self.goal.without(gone) is None
+        summed, solved = self.times
+        share = 1.0 if moves else len(gone) / (kept.n + len(gone))
+        seconds = (summed * share + solved + 1e-3) if summed else None
+        return Prediction(
+            seconds=seconds,
+            p95_s=seconds and 4 * seconds,
+            records_read=kept.n if moves else len(gone),
+            parts_touched=1,
+            parts=1,
+            why="a scale moves, so the sums are taken again" if moves else "subtracts the records' sums, and solves",
+        )

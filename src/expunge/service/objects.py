@@ -1,0 +1,81 @@
+"""Content-addressed files: an object's name is the SHA-256 of its bytes, so equal parts are stored once."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Set
+from dataclasses import dataclass
+from pathlib import Path
+
+from expunge.core.archive import read_file, sync_folder
+from expunge.core.canonical import sha256
+from expunge.core.errors import StoreDamaged, StoreFull
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
+
+
+@dataclass(frozen=True)
+class Objects:
+    """A folder of objects.
+
+    Attributes:
+        folder: where they lie, flat.
+    """
+
+    folder: Path
+
+    def put(self, bodies: Iterable[bytes]) -> list[str]:
+        """Write objects durably and return their names; what is there already is not written again.
+
+        Raises:
+            StoreFull: no space; objects already written stay until `sweep`.
+        """
+        names: list[str] = []
+        fresh = False
+        for body in bodies:
+            name = sha256(body).hex()
+            names.append(name)
+            path = self.folder / name
+            if not path.exists():
+                _write(path, body)
+                fresh = True
+        if fresh:
+            sync_folder(self.folder)
+        return names
+
+    def get(self, name: str) -> bytes:
+        """Return an object's bytes.
+
+        Raises:
+            StoreDamaged: it is missing, or its bytes are not those that were stored.
+        """
+        body = read_file(self.folder / name)
+        if sha256(body).hex() != name:
+            raise StoreDamaged(f"object {name[:16]}… was altered")
+        return body
+
+    def sweep(self, keep: Set[str]) -> int:
+        """Delete every file that is not to be kept, leftovers of a crash included; return how many went."""
+        gone = [path for path in self.folder.iterdir() if path.name not in keep]
+        for path in gone:
+            path.unlink()
+        if gone:
+            sync_folder(self.folder)
+        return len(gone)
+
+
+def _write(path: Path, body: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(body)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        if error.errno in _FULL:
+            raise StoreFull(f"cannot write an object of {len(body)} bytes: {error.strerror}") from error
+        raise

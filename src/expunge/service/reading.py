@@ -1,0 +1,209 @@
+"""What the commands that only read ask of a store: ids, reports, the log, predictions, seals."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from expunge.core.canonical import read_json
+from expunge.core.columns import Column
+from expunge.core.dataset import Dataset
+from expunge.core.errors import BadInput, EvidenceError, MalformedEvidence, MissingColumn, UnknownName
+from expunge.core.models import class_labels
+from expunge.core.request import Id
+from expunge.core.roles import Predicts
+from expunge.service.pages import certificate
+from expunge.service.publishing import Done, done
+from expunge.service.store import Store
+from expunge.service.tables import read_ids
+from expunge.trust.leaf import read_leaf
+from expunge.trust.log import FileLog
+from expunge.trust.proof import Proof
+from expunge.trust.receipt import Receipt
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_RECEIPT_BYTES = 1 << 24
+Table = tuple[list[str], list[list[Any]], tuple[str, ...]]
+
+
+def ids_in(root: Path, path: Path) -> tuple[Id, ...]:
+    """Return the record ids in a file, as numbers where the store's ids are numbers.
+
+    Raises:
+        BadData, UnknownRecord: see `read_ids`.
+    """
+    with Store.open(root) as store:
+        return read_ids(path, store.deployment().data)
+
+
+def headline(found: Done) -> dict[str, Any]:
+    """Return the few facts of a finished request that everybody wants first."""
+    report, until = found.facts, found.kept_until
+    evidence = {e.name: e for e in report.evidence}
+    equal = evidence.get("likeness.equal@after")
+    return {
+        "ref": found.ref,
+        "outcome": certificate(found.receipt.read_bytes()).outcome,
+        "n_forgotten": report.trained.n_forgotten,
+        "method": report.done.method,
+        "why": report.done.why,
+        "seconds": None if report.done.cost is None else report.done.cost.seconds,
+        "retraining_s": report.done.reference_s,
+        "guarantee": report.guarantee.kind,
+        "before": report.digests.before,
+        "after": report.digests.after,
+        "equals_retrained": None if equal is None or equal.status != "measured" else equal.value == 1.0,
+        "kept_until": None if until is None else day(until),
+        "receipt": str(found.receipt),
+        "report": str(found.report),
+    }
+
+
+def day(seconds: float) -> str:
+    """Return a time as UTC text."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def waiting(root: Path) -> str | None:
+    """Return the reference of the request that was interrupted and waits to be finished, if there is one."""
+    with Store.open(root) as store:
+        case = store.database.unfinished()
+        return None if case is None else case.ref
+
+
+def report_of(root: Path, ref: str | None = None) -> Done:
+    """Return what a finished request left; default: the last one.
+
+    Raises:
+        UnknownName: there is no such request, or none yet.
+        StoreDamaged: its report is missing.
+    """
+    with Store.open(root) as store:
+        finished = [case for case in store.database.cases() if case.verdict == "done" and ref in (None, case.ref)]
+        if not finished:
+            what = "no request was finished here yet" if ref is None else f"no finished request has the reference {ref}"
+            raise UnknownName(what, hint="`expunge log STORE --entries` lists the references.")
+        return done(store, finished[-1].ref, finished[-1].keep_until)
+
+
+def log_of(root: Path, *, check: bool = False, since: Path | None = None) -> dict[str, Any]:
+    """Return a store's log as JSON-able data, after the checks asked for.
+
+    Args:
+        root: the store.
+        check: recompute everything, and hold it against the checkpoint of every receipt.
+        since: an earlier checkpoint, or a receipt, that the log must continue.
+
+    Raises:
+        LogRewritten: it does not continue what it was.
+        StoreDamaged, SignatureInvalid: it cannot be read.
+    """
+    with Store.open(root) as store:
+        log = store.log()
+        notes = [_note(since)] if since is not None else []
+        if check:
+            log.check()
+            notes += [_note(path) for path in sorted(store.layout.receipts.glob("*.json"))]
+        for note in notes:
+            log.extends(note)
+        return {
+            "origin": log.origin,
+            "size": log.size,
+            "root": log.root.hex(),
+            "checkpoint": log.checkpoint(),
+            "checked_against": len(notes),
+            "entries": _entries(log),
+        }
+
+
+def _note(path: Path) -> str:
+    """Return the checkpoint in a file: a note, a receipt, or what ``expunge log --json`` printed."""
+    data = path.read_bytes()
+    if not data.lstrip().startswith(b"{"):
+        return data.decode("utf-8", "replace")
+    value = read_json(data, MAX_RECEIPT_BYTES)
+    if "checkpoint" in value:
+        return str(value["checkpoint"])
+    return Proof.parse(Receipt.from_json(value).proof).note
+
+
+def _entries(log: FileLog) -> list[dict[str, Any]]:
+    found = []
+    for index, entry in enumerate(log.entries()):
+        try:
+            leaf = read_leaf(entry)
+        except EvidenceError as error:
+            raise MalformedEvidence(f"entry {index} of the log is not a leaf") from error
+        found.append({"index": index, "type": leaf.type, "ref": leaf.ref, "seq": leaf.seq, "time": day(leaf.t)})
+    return found
+
+
+def seals_of(root: Path) -> list[dict[str, Any]]:
+    """Return the versions that are kept sealed."""
+    with Store.open(root) as store:
+        return [
+            {
+                "version": version.number,
+                "state": version.state,
+                "digest": version.digest,
+                "kept_until": None if version.keep_until is None else day(version.keep_until),
+            }
+            for version in store.database.versions("sealed")
+        ]
+
+
+def predictions(root: Path, frame: pd.DataFrame) -> Table:
+    """Return header, rows and notes: the id, the prediction, and the probability of each class.
+
+    Raises:
+        MissingColumn: the table lacks a column that the model was trained on.
+    """
+    with Store.open(root) as store:
+        settings, deployment = store.settings, store.deployment()
+    data = _questions(frame, deployment.data, settings.ids)
+    ids = data.ids.tolist()
+    if not isinstance(deployment.model, Predicts):
+        raise BadInput(f"{type(deployment.model).__name__} does not predict classes")
+    logits = deployment.model.logits(data)
+    if data.target is not None and deployment.data.target is not None and deployment.data.target.kind == "number":
+        return ["id", "prediction"], [[i, float(v)] for i, v in zip(ids, np.ravel(logits), strict=True)], data.notes
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares = odds / odds.sum(axis=1, keepdims=True)
+    labels = class_labels(deployment.data)
+    best = shares.argmax(axis=1)
+    rows = [[i, labels[b], *map(float, s)] for i, b, s in zip(ids, best, shares, strict=True)]
+    return ["id", "prediction", *(f"p({label})" for label in labels)], rows, data.notes
+
+
+def _questions(frame: pd.DataFrame, trained: Dataset, ids: str | None) -> Dataset:
+    """Read a table under the schema of the training data; its target and owners do not matter."""
+    lost = [name for name in trained.columns if name not in frame.columns]
+    if lost:
+        raise MissingColumn(f"the table lacks {', '.join(lost[:10])}, which the model was trained on")
+    ids = ids if ids is not None and ids in frame.columns else None
+    frame = frame[[*trained.columns, *([ids] if ids else [])]]
+    kinds = {name: column.kind for name, column in trained.columns.items()}
+    read = Dataset.from_frame(frame, ids=ids, kinds=kinds)
+    columns = {name: read.columns.get(name) or _empty(column, len(read)) for name, column in trained.columns.items()}
+    target = trained.target and Column(trained.target.kind, np.zeros(len(read), trained.target.values.dtype), ("?",))
+    return Dataset(
+        columns=columns,
+        ids=read.ids,
+        subjects=read.subjects,
+        target=target,
+        target_name=trained.target_name,
+        classes=trained.classes,
+        notes=read.notes,
+    )
+
+
+def _empty(column: Column, n: int) -> Column:
+    """Return a column of n missing values."""
+    if column.values.dtype.kind == "f":
+        return Column(column.kind, np.full(n, np.nan))
+    return Column(column.kind, np.full(n, -1, np.int32))

@@ -1,0 +1,66 @@
+"""Reading a user's table (CSV or Parquet), and lists of record ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from expunge.core.errors import BadData, UnknownRecord
+from expunge.core.request import Id
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from expunge.core.dataset import Dataset
+
+CSV = (".csv", ".csv.gz", ".csv.xz", ".csv.bz2", ".tsv", ".tsv.gz", ".tsv.xz")
+PARQUET = (".parquet", ".pq")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a table; only empty cells of a CSV are missing values, so ``NA`` or ``None`` stay what they are.
+
+    Raises:
+        BadData: not a table of a kind that is read, or not readable.
+    """
+    import pandas as pd
+
+    name = path.name.lower()
+    try:
+        if name.endswith(PARQUET):
+            return pd.read_parquet(path)
+        if name.endswith(CSV):
+            separator = "\t" if ".tsv" in name else ","
+            return pd.read_csv(path, sep=separator, keep_default_na=False, na_values=[""], low_memory=False)
+    except OSError as error:
+        raise BadData(f"{path.name} cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError, ArithmeticError, MemoryError) as error:  # what the parsers raise for broken files
+        raise BadData(f"{path.name} is not a readable table: {error}") from error
+    kinds = ", ".join((*CSV, *PARQUET))
+    raise BadData(f"{path.name} is not of a kind that is read", hint=f"Give a file that ends in one of {kinds}.")
+
+
+def read_ids(path: Path, *known: Dataset) -> tuple[Id, ...]:
+    """Read record ids, one a line; empty lines are skipped.
+
+    Args:
+        path: the file.
+        known: the data sets that the ids belong to; where their ids are numbers, lines must be whole numbers.
+
+    Raises:
+        UnknownRecord: a line is not a number where ids are numbers.
+        BadData: the file holds no id, or is not UTF-8 text.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadData(f"{path.name} cannot be read as text") from error
+    lines = [line for line in lines if line]
+    if not lines:
+        raise BadData(f"{path.name} names no record")
+    if any(data.ids.dtype.kind != "i" for data in known):
+        return tuple(lines)
+    odd = [line for line in lines if not line.lstrip("-").isdigit() or len(line) > 19]
+    if odd:
+        raise UnknownRecord(f"ids are numbers here, and {odd[0]!r} is not one")
+    return tuple(int(line) for line in lines)

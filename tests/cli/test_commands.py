@@ -1,0 +1,144 @@
+"""Every command does what its help says: on stdout the result, on stderr the rest, with --json one object."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from service.world import PERSON, clinic, plant_tally, traces
+
+from expunge.cli.main import COMMANDS, run
+
+Run = Callable[..., str]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command line that must succeed; return its stdout."""
+    plant_tally()
+
+    def call(*arguments: object) -> str:
+        code = run([str(a) for a in arguments])
+        out = capsys.readouterr()
+        assert code == 0, out.err
+        return out.out
+
+    return call
+
+
+@pytest.fixture
+def store(tmp_path: Path, cli: Run) -> Path:
+    clinic().to_csv(tmp_path / "people.csv", index=False)
+    columns = ("--target", "ill", "--subject", "email", "--id", "visit")
+    cli("train", tmp_path / "people.csv", tmp_path / "store", *columns, "--learner", "tally", "--holdout", 0.25)
+    return tmp_path / "store"
+
+
+def test_the_main_job(cli: Run, store: Path, tmp_path: Path) -> None:
+    plan = json.loads(cli("forget", store, "--subject", PERSON, "--dry-run", "--json"))
+    assert plan["plan"]["unlearner"] == "native"
+    assert "Nothing was changed." in cli("forget", store, "--subject", PERSON, "--dry-run")
+    facts = json.loads(cli("forget", store, "--subject", PERSON, "--shadows", 8, "--json"))
+    assert facts["equals_retrained"] is True
+    assert traces(store) == {}
+    verified = json.loads(cli("verify", facts["receipt"], "--trust", store / "trust.json", "--json"))
+    assert verified["ref"] == facts["ref"]
+    assert "trust root" not in " ".join(verified["warnings"])
+    assert "vouches for itself" in " ".join(json.loads(cli("verify", facts["receipt"], "--json"))["warnings"])
+    out = cli("report", store, "--out", tmp_path / "page.html")
+    assert "likeness.equal@after" in out
+    page = (tmp_path / "page.html").read_text()
+    assert "<svg" in page
+    assert "<script" not in page
+    report = json.loads(cli("report", store, facts["ref"], "--json"))
+    assert report["report"]["digests"]["after"] == facts["after"]
+    log = json.loads(cli("log", store, "--check", "--entries", "--json"))
+    assert [e["type"] for e in log["entries"]] == ["MANIFEST", "MANIFEST", "CERT"]
+    (tmp_path / "checkpoint.json").write_text(json.dumps(log))
+    assert json.loads(cli("log", store, "--since", tmp_path / "checkpoint.json", "--json"))["checked_against"] == 1
+    assert "No version is kept sealed." in cli("seals", store)
+
+
+def test_audit_and_predict(cli: Run, store: Path, tmp_path: Path) -> None:
+    found = json.loads(cli("audit", store, "--shadows", 8, "--json"))["evidence"]
+    names = {e["name"] for e in found}
+    assert {"utility.accuracy@now", "membership.loss_auc@now", "membership.lira_auc@now"} <= names
+    assert list((store / "cache" / "shadows").iterdir())
+    clinic().drop(columns=["ill", "email"]).to_csv(tmp_path / "new.csv", index=False)
+    rows = list(csv.DictReader(io.StringIO(cli("predict", store, tmp_path / "new.csv"))))
+    assert len(rows) == len(clinic())
+    assert all(float(r["p(no)"]) + float(r["p(yes)"]) == pytest.approx(1) for r in rows)
+    assert {r["prediction"] for r in rows} <= {"yes", "no"}
+
+
+def test_parquet_numbers_and_a_forest(cli: Run, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(300, 4)).round(3), columns=list("abcd"))
+    frame["who"] = np.arange(300) // 3 + 7_000_000
+    frame["y"] = np.where(frame.a + draw.normal(size=300) > 0, "up", "down")
+    frame.to_parquet(tmp_path / "t.parquet")
+    small = ("--param", "n_trees=10", "--param", "trees_per_owner=5")
+    store = tmp_path / "s"
+    told = json.loads(
+        cli("train", tmp_path / "t.parquet", store, "--target", "y", "--subject", "who", *small, "--json")
+    )
+    assert "n_trees=10" in told["learner"]
+    (tmp_path / "ids.txt").write_text("5\n6\n\n")
+    facts = json.loads(cli("forget", store, "--records", tmp_path / "ids.txt", "--shadows", 0, "--json"))
+    assert facts["equals_retrained"] is True
+    facts = json.loads(cli("forget", store, "--subject", 7_000_050, "--shadows", 0, "--keep-before", 3, "--json"))
+    assert facts["kept_until"] is not None
+    assert [s["version"] for s in json.loads(cli("seals", store, "--json"))["seals"]] == [2]
+    assert "p(up)" in cli("predict", store, tmp_path / "t.parquet")
+
+
+def test_the_catalog(cli: Run) -> None:
+    assert "retrain" in cli("catalog", "--role", "unlearner")
+    assert {e["role"] for e in json.loads(cli("catalog", "--json"))["entries"]} >= {"learner", "probe", "screen"}
+
+
+def test_every_command_teaches(cli: Run) -> None:
+    assert "expunge forget STORE --subject" in cli("--help")
+    for name, sentence in COMMANDS.items():
+        text = cli(name, "--help")
+        assert "Example" in text, name
+        assert "--json" in text, name
+        assert sentence.endswith("."), name
+
+
+def test_verify_loads_no_learning_library_in_its_own_process(cli: Run, store: Path) -> None:
+    facts = json.loads(cli("forget", store, "--subject", PERSON, "--shadows", 0, "--json"))
+    line = [sys.executable, "-m", "expunge.cli", "verify", facts["receipt"], "--json"]
+    done = subprocess.run(line, capture_output=True, text=True, env=ENVIRONMENT, check=True)
+    assert json.loads(done.stdout)["learning_libraries_loaded"] == []
+
+
+def test_a_real_ctrl_c_while_training_leaves_nothing(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(20000, 20)), columns=[f"x{j}" for j in range(20)])
+    frame["y"] = np.where(draw.random(20000) < 0.5, "a", "b")
+    frame["useless"] = np.nan  # said aloud just before training begins
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    line = [sys.executable, "-m", "expunge.cli", "train", str(tmp_path / "t.csv"), str(tmp_path / "s"), "--target", "y"]
+    line += ["--param", "n_trees=2000", "--param", "trees_per_owner=500"]
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    assert process.stderr is not None
+    assert "useless" in process.stderr.readline()
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "error[interrupted]" in err
+    assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]
