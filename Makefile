@@ -72,9 +72,11 @@ $(BIN)/python:
 $(RUN): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing expunge (once; a minute or so)"
 	@$(PIP) install -c constraints.txt -e .
+	@$(BIN)/expunge warm
 	@touch $@
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing expunge and what its developers use (once)"
 	@$(PIP) install -c constraints.txt -e ".[dev]"
+	@$(BIN)/expunge warm
 	@touch $(RUN) $@

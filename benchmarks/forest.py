@@ -4,15 +4,11 @@ Our rows are void unless the forest that forgot has, in the same run, the digest
 """
 
 import json
-import os
 import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
 
 import numpy as np
 import pandas as pd
@@ -25,7 +21,6 @@ from benchmarks.scenes import SCENES
 from expunge.core.dataset import Dataset
 from expunge.core.seeds import Key
 from expunge.models.forest import Forest
-from expunge.models.warm import warm
 
 RESULTS = Path(__file__).parent / "results"
 REPEATS = 3
@@ -60,9 +55,7 @@ def ours(train: Dataset, test: Dataset, seed: int) -> dict[str, Any]:
     n_bytes = model.nbytes
     rng = np.random.default_rng(seed)
     ids = rng.permutation(train.ids)[: 2 * DELETIONS].tolist()
-    single = []
-    for record in ids[:DELETIONS]:
-        single.append(cpu(lambda record=record: model.forget([record]))[0])
+    single = [cpu(lambda record=record: model.forget([record]))[0] for record in ids[:DELETIONS]]
     settle_s, _ = cpu(model.settle)
     copied = []
     for record in ids[DELETIONS:]:
@@ -104,7 +97,7 @@ def scene(name: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    warm()
+    Forest().prepare(print)
     found = []
     for name in SCENES:
         try:

@@ -19,6 +19,7 @@ import pytest
 from service.world import PERSON, clinic, plant_tally, traces
 
 from expunge.cli.main import COMMANDS, run
+from expunge.core.archive import unpack_dataset
 
 Run = Callable[..., str]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
@@ -102,6 +103,13 @@ def test_parquet_numbers_and_a_forest(cli: Run, tmp_path: Path) -> None:
     assert facts["kept_until"] is not None
     assert [s["version"] for s in json.loads(cli("seals", store, "--json"))["seals"]] == [2]
     assert "p(up)" in cli("predict", store, tmp_path / "t.parquet")
+    opened = tmp_path / "appeal"
+    cli("seals", store, "--open", 2, "--out", opened)
+    parts = json.loads((opened / "parts.json").read_text())
+    assert 7_000_050 in unpack_dataset((opened / "objects" / parts["data"]).read_bytes()).subjects
+    assert run(["seals", str(store), "--open", "9", "--out", str(tmp_path / "x")]) == 19
+    assert run(["seals", str(store), "--open", "2", "--out", str(store / "x")]) == 42
+    assert run(["seals", str(store), "--open", "2"]) == 2
 
 
 def test_the_catalog(cli: Run) -> None:

@@ -1,4 +1,4 @@
-"""With every learner of the menu, the store forgets: the person is in no byte of it, and the model is a retrained one."""
+"""With every learner, the store forgets: the person is in no byte of it, and the model is a retrained one."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def choose(data: Dataset, share: float, seed: int) -> list:
     classes=st.sampled_from([2, 3]),
     calm=st.booleans(),
 )
-def test_forgetting_equals_never_having_learnt(n, seed, share, parts, classes, calm):  # noqa: PLR0913
+def test_forgetting_equals_never_having_learnt(n, seed, share, parts, classes, calm):
     data = mixed(n, seed, classes, calm)
     ids = choose(data, share, seed + 1)
     model = SMALL.fit(data, KEY)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from expunge.cli.console import fields, json_option, progress, show
+from expunge.cli.console import fields, json_option, progress, say, show
 
 if TYPE_CHECKING:
     from expunge.core.roles import Progress
@@ -38,7 +38,7 @@ def demo(out: Path | None, fast: bool, as_json: bool) -> None:
             bars.close()
             return bars.enter_context(progress(label))
 
-        shown = Demo(out or _free(), n_shadows=0 if fast else 16, bars=bar)
+        shown = Demo(out or _free(), n_shadows=0 if fast else 16, bars=bar, say=say)
         for number, (heading, lines) in enumerate(shown.steps(), start=1):
             bars.close()
             for line in (click.style(f"\n{number}. {heading}", bold=True), *(f"   {text}" for text in lines)):

@@ -25,6 +25,7 @@ COMMANDS = {
     "predict": "Predict with the current model.",
     "seals": "List retired versions kept for an appeal.",
     "catalog": "List learners, unlearners, probes and screens.",
+    "warm": "Compile what is compiled on first use, now.",
     "demo": "Forget a hospital patient, from raw data to verified receipt.",
 }
 """Subcommand → one line; each lives in the module of its name."""

@@ -57,7 +57,7 @@ def train(  # noqa: PLR0917 - click calls it by name
     records = recipe.read(read_table(data))
     say(*(f"note: {note}" for note in records.notes))
     with progress("training") as tick:
-        deployment = recipe.train(records, Key.generate(seed), tick)
+        deployment = recipe.train(records, Key.generate(seed), tick, say)
     create(store, deployment, recipe)
     held = deployment.holdout
     result = {

@@ -166,3 +166,12 @@ class Restores(Protocol):
             StoreDamaged: the arrays do not fit the data or the learner.
         """
         ...
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A learner that has something to get ready once, before fits are timed (compiled kernels)."""
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Get ready; say what is going on if it takes more than a second."""
+        ...

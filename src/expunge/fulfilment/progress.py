@@ -57,7 +57,7 @@ class About(Record):
 
     def logged_in(self, log: FileLog) -> Self:
         """Return these names with a log that has no witnesses."""
-        policy = policy_text(log._public.vkey).encode()
+        policy = policy_text(log.vkey).encode()
         return self.model_copy(update={"log_origin": log.origin, "log_policy_digest": sha256(policy).hex()})
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from expunge.core.columns import Column
+from expunge.core.columns import CODED, Column
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Prediction
 from expunge.core.errors import BadInput, StoreDamaged
@@ -41,36 +41,43 @@ class Occupied:
     """What a column's values are, counted: by this the grid knows whether it moves when records go.
 
     Attributes:
-        names: the distinct log-linear cells of a number, or categories; sorted.
+        names: the distinct log-linear cells of a number (int64), or categories (objects); sorted.
         count: records in each, shape (len(names),).
     """
 
-    names: tuple[Any, ...] = ()
-    count: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    names: npt.NDArray[Any]
+    count: Ints
 
     @classmethod
     def of(cls, column: Column) -> Occupied:
         """Count a column."""
-        if column.kind == "text":
-            return cls()
-        if column.kind == "category":
+        if column.kind in CODED:
+            words = () if column.kind == "text" else column.vocabulary
             count = np.bincount(column.values + 1, minlength=len(column.vocabulary) + 1)[1:].astype(np.int64)
-            return cls(tuple(w for w, c in zip(column.vocabulary, count, strict=True) if c), count[count > 0])
+            there = count[: len(words)] > 0
+            return cls(np.array(words, object)[there], count[: len(words)][there])
         values = np.asarray(column.values, np.float64)
         cell, count = np.unique(cells(values[~np.isnan(values)]), return_counts=True)
-        return cls(tuple(cell.tolist()), count.astype(np.int64))
+        return cls(cell, count.astype(np.int64))
 
     def less(self, gone: Occupied) -> Occupied:
         """Return the difference."""
-        less = dict(zip(gone.names, gone.count.tolist(), strict=True))
-        left = self.count - np.array([less.get(name, 0) for name in self.names], np.int64)
-        return Occupied(tuple(n for n, c in zip(self.names, left.tolist(), strict=True) if c), left[left > 0])
+        if not len(gone.names):
+            return self
+        if self.names.dtype.hasobject:
+            known = {word: code for code, word in enumerate(self.names)}
+            places = np.array([known[word] for word in gone.names], np.int64)
+        else:
+            places = np.searchsorted(self.names, gone.names)
+        count = self.count.copy()
+        count[places] -= gone.count
+        return Occupied(self.names, count) if count[places].all() else Occupied(self.names[count > 0], count[count > 0])
 
 
 def _moved(feature: Feature, after: Occupied) -> bool:
     """Say whether a column would be cut otherwise with what is left."""
     if feature.kind == "number":
-        return grid_range(np.array(after.names, np.int64), after.count) != (feature.low, feature.high)
+        return grid_range(after.names, after.count) != (feature.low, feature.high)
     return feature.kind == "hashed" and len(after.names) <= MAX_NOMINAL
 
 
@@ -137,11 +144,17 @@ class NaiveBayes:
 def tally(grid: Grid, data: Dataset, labels: tuple[str, ...]) -> Ints:
     """Return how many records of each class are in each bin of each encoded feature, shape (d, n_bins, k)."""
     k, y = len(labels), known_codes(data, labels)
-    codes = grid.encode(data)
+    codes = _bins(grid, data)
     counts = np.zeros((len(codes), grid.n_bins, k), np.int64)
     for row, bins in enumerate(codes):
         counts[row] = np.bincount(bins * k + y, minlength=grid.n_bins * k).reshape(grid.n_bins, k)
     return counts
+
+
+def _bins(grid: Grid, data: Dataset) -> npt.NDArray[np.uint8]:
+    """Return the bins, shape (d, n); values far beyond the grid fall into its outermost bins without a word."""
+    with np.errstate(over="ignore"):
+        return grid.encode(data)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +196,7 @@ class BayesModel:
         there = (self.counts.sum(axis=2) > 0).sum(axis=1)[:, None]
         table = np.log(self.counts + a) - np.log(self.sizes + a * (there + 1))[:, None, :]
         scores = np.tile(np.log(self.sizes + a) - np.log(self.sizes.sum() + a * k), (len(data), 1))
-        for row, bins in enumerate(self.grid.encode(data)):
+        for row, bins in enumerate(_bins(self.grid, data)):
             scores += table[row, bins]
         return scores
 
@@ -193,20 +206,21 @@ class BayesModel:
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return what predicts: grid, classes, counts; categories numbered as they would be afresh."""
+        self.kept.settle()
         counts = self.counts.copy()
         for row in np.flatnonzero(self.grid.nominal):
             inner = self.counts[row, 1:]
             there = inner[inner.any(axis=1)]
             counts[row, 1:] = 0
             counts[row, 1 : 1 + len(there)] = there
-        labels = {"classes/labels": label_bytes(self.labels), "classes/sizes": self.sizes}
-        return {**self.grid.state(), **labels, "counts": counts}
+        names = label_bytes(self.labels)
+        return {**self.grid.state(), "classes/labels": names, "classes/sizes": self.sizes, "counts": counts}
 
     def memory(self) -> dict[str, npt.NDArray[Any]]:
         """Return what lets it forget again: how many records are in each cell of a number, or of each category."""
-        numeric = [o.names if o.names and isinstance(o.names[0], int) else () for o in self.occupied]
+        numeric = [o.names for o in self.occupied if not o.names.dtype.hasobject]
         return {
-            "occupied/cells": np.array([cell for names in numeric for cell in names], np.int64),
+            "occupied/cells": np.concatenate([*numeric, np.zeros(0, np.int64)]),
             "occupied/counts": np.concatenate([*(o.count for o in self.occupied), np.zeros(0, np.int64)]),
             "occupied/sizes": np.array([len(o.count) for o in self.occupied], np.int64),
         }
@@ -238,7 +252,7 @@ class BayesModel:
         if left is None:
             return self.learner.fit(kept.data, self.key)
         features = tuple(
-            replace(f, words=tuple(w if w in set(o.names) else None for w in f.words))
+            replace(f, words=tuple(w if w in o.names else None for w in f.words))
             if f.kind == "nominal" and len(o.names) < len(before.names)
             else f
             for f, o, before in zip(self.grid.features, left, self.occupied, strict=True)

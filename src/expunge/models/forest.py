@@ -7,6 +7,7 @@ have changed.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,14 @@ class Forest:
     thresholds: int = 10
     keep: int = 64
     n_jobs: int = field(default=1, repr=False, compare=False)
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Compile the kernels, or load them from their cache; the first time on a machine that is said, and slow."""
+        from expunge.models.warm import is_warm, walk
+
+        if not is_warm():
+            say("compiling the forest's kernels, once on this machine (15 to 25 s)")
+        walk(Forest(n_trees=2, trees_per_owner=1, keep=8, min_split=2))
 
     def fit(self, data: Dataset, key: Key, progress: Progress | None = None) -> ForestModel:
         """Return the forest of these records.

@@ -1,4 +1,4 @@
-"""``Kept``: the records behind a model, of which some are gone; a deletion costs its own records, not all of them."""
+"""``Kept``: the records behind a model, some of them gone; a deletion costs its own records, not all of them."""
 
 from __future__ import annotations
 
@@ -50,12 +50,8 @@ class Kept:
     @property
     def data(self) -> Dataset:
         """The kept records. The first call after a deletion copies them and lets go of the others."""
-        now = self.now
-        if now.alive.all():
-            return now.source
-        source = now.source.take(now.alive)
-        self.now = _Now(source, np.ones(len(source), bool))
-        return source
+        self.settle()
+        return self.now.source
 
     def forget(self, ids: Iterable[Id]) -> tuple[Dataset, Kept]:
         """Return (the records of these ids, what is kept without them); self is untouched.
@@ -80,6 +76,9 @@ class Kept:
         alive[rows] = False
         return now.source.take(rows), Kept(_Now(now.source, alive), self.n - len(rows), counts)
 
-    def rows(self) -> tuple[Dataset, Mask]:
-        """Return (the records, gone ones included, which of them are kept)."""
-        return self.now.source, self.now.alive
+    def settle(self) -> None:
+        """Let go of the records that are gone."""
+        now = self.now
+        if not now.alive.all():
+            source = now.source.take(now.alive)
+            self.now = _Now(source, np.ones(len(source), bool))  # one assignment: readers see the old or the new

@@ -197,6 +197,7 @@ class NeighboursModel:
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return what predicts: scale, classes, and codes and classes of the records in the order of their ids."""
+        self.kept.settle()
         codes, y = self.index.read()
         return {**self.scale.state(), "classes/labels": label_bytes(self.labels), "codes": codes, "classes/codes": y}
 

@@ -23,6 +23,7 @@ from expunge.core.columns import Column
 from expunge.core.dataset import Dataset
 from expunge.core.errors import BadData, TooLarge
 from expunge.core.seeds import Key
+from expunge.models.moments import EXPONENT, LARGEST, moments, place, sums
 
 Codes = npt.NDArray[np.int16]
 Ints = npt.NDArray[np.int64]
@@ -38,57 +39,6 @@ MAX_RECORDS = 2**22 - 1
 MAX_NOMINAL = 32
 BUCKETS = 64
 WORDS = 256
-NO_EXPONENT = -2000
-_LIMB = 20
-EXPONENT, LARGEST, COUNT = 0, 1, 2
-"""Places in the moments: binary exponent of the largest value, how many share it, how many values there are."""
-
-
-def moments(values: npt.NDArray[np.float64]) -> Ints:
-    """Return [exponent, values of that exponent, n, Σh, Σl, Σh², Σhl, Σl²] of numbers without gaps, int64.
-
-    The numbers are taken as 40-bit integers in units of 2^(exponent-40), split into limbs h and l of 20 bits, so
-    that all sums are exact for n < 2²², whatever their order.
-    """
-    present = values != 0
-    exponents = np.frexp(values)[1]
-    exponent = int(exponents[present].max()) if present.any() else NO_EXPONENT
-    return np.concatenate([[exponent], _sums(values, exponent)]).astype(np.int64)
-
-
-def _sums(values: npt.NDArray[np.float64], exponent: int) -> Ints:
-    parts = np.rint(np.ldexp(values, 2 * _LIMB - exponent)).astype(np.int64)
-    high, low = parts >> _LIMB, parts & ((1 << _LIMB) - 1)
-    largest = int(((np.frexp(values)[1] == exponent) & (values != 0)).sum())
-    return np.array(
-        [largest, len(values), high.sum(), low.sum(), (high * high).sum(), (high * low).sum(), (low * low).sum()],
-        np.int64,
-    )
-
-
-def place(found: Ints, bits: int = UNIT_BITS) -> tuple[float, float]:
-    """Return (shift, step) of numbers with these moments: step 2^(round(log₂ σ) - bits), shift a multiple of 2σ.
-
-    Integer arithmetic throughout, hence the same bits everywhere.
-    """
-    exponent, _, n, high, low, high2, both, low2 = (int(v) for v in found)
-    total = (high << _LIMB) + low
-    spread = n * ((high2 << 2 * _LIMB) + (both << (_LIMB + 1)) + low2) - total * total  # n² σ²
-    if spread == 0:
-        return 0.0, _power(0 if exponent == NO_EXPONENT else exponent, bits)
-    log = spread.bit_length() - (n * n).bit_length()
-    if (spread << max(-log, 0)) < ((n * n) << max(log, 0)):
-        log -= 1
-    sigma = (log + 1) // 2
-    up = max(-(sigma + 1), 0)
-    unit = 2 * n << (sigma + 1 + up)
-    multiple = (2 * (total << up) + unit // 2) // unit
-    binary = sigma + exponent - 2 * _LIMB
-    return float(np.ldexp(float(multiple), binary + 1)), _power(binary, bits)
-
-
-def _power(binary: int, bits: int) -> float:
-    return float(np.ldexp(1.0, max(binary - bits, -1000)))
 
 
 def numbers(column: Column, name: str) -> npt.NDArray[np.float64]:
@@ -181,7 +131,8 @@ class Ruler:
         """Return whole numbers of steps, at most `top` either way; missing values give 0."""
         step = 1.0 / UNIT if self.kind == "flag" else self.step
         with np.errstate(all="ignore"):
-            return np.nan_to_num(np.clip(np.rint((values - self.shift) / step), -top, top), nan=0.0)
+            found = np.clip(np.rint((values - self.shift) / step), -top, top)
+        return np.where(np.isnan(found), 0.0, found)
 
     def _rows(self, vocabulary: tuple[str, ...], key: Key) -> Iterator[Ints]:
         """Yield the codes of each text, and a row of zeros for "missing"."""
@@ -203,22 +154,23 @@ class Ruler:
         if self.kind in ("nominal", "hashed"):
             counts = np.bincount(gone.values + 1, minlength=len(gone.vocabulary) + 1).tolist()
             less = dict(zip(gone.vocabulary, counts[1:], strict=True))
-            left = [c - less.get(word, 0) for word, c in zip(self.words, self.count, strict=True)]
-            words, count = _occurring(self.words, left)
+            rest = [c - less.get(word, 0) for word, c in zip(self.words, self.count, strict=True)]
+            words, count = _occurring(self.words, rest)
             if self.kind == "hashed" and len(words) <= MAX_NOMINAL:
                 return None
             return replace(self, words=words, count=count, missing=self.missing - counts[0])
         values = np.asarray(gone.values, np.float64)
         lost = np.isnan(values)
-        after = replace(self, missing=self.missing - int(lost.sum()))
-        return after if self.kind == "flag" else after._less(values[~lost])
-
-    def _less(self, values: npt.NDArray[np.float64]) -> Ruler | None:
+        missing = self.missing - int(np.count_nonzero(lost))
+        if self.kind == "flag":
+            return replace(self, missing=missing)
         left = self.moments.copy()
-        left[1:] -= _sums(values, int(left[EXPONENT]))
+        left[1:] -= sums(values[~lost], int(left[EXPONENT]))
         if left[LARGEST] == 0 and self.moments[LARGEST] > 0:
             return None  # the unit of the moments itself was read from what is gone
-        return replace(self, moments=left) if place(left, self.bits) == (self.shift, self.step) else None
+        if place(left, self.bits) != (self.shift, self.step):
+            return None
+        return replace(self, moments=left, missing=missing)
 
     def lost(self, after: Ruler) -> Mask:
         """Return which of its columns are still there afterwards."""

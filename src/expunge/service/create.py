@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from expunge.core.archive import sync_folder, write_durably
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Deployment
 from expunge.core.errors import StoreExists, StoreFull
-from expunge.core.roles import Progress
+from expunge.core.roles import Prepares, Progress
 from expunge.core.seeds import Key
 from expunge.fulfilment.commitments import Commitments
 from expunge.service.database import Database, now
@@ -30,6 +30,10 @@ from expunge.trust.trustroot import trust_root
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def _silent(line: str) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +77,24 @@ class Recipe:
             kinds={self.target: "number"} if self.number else None,
         )
 
-    def train(self, data: Dataset, key: Key, progress: Progress | None = None) -> Deployment:
+    def train(
+        self, data: Dataset, key: Key, progress: Progress | None = None, say: Callable[[str], None] = _silent
+    ) -> Deployment:
         """Set the holdout aside and fit the rest.
+
+        Args:
+            data: the records.
+            key: of all draws.
+            progress: of the fit.
+            say: told what takes long before the fit (compiling).
 
         Raises:
             BadTarget, BadData, UnknownName: nothing was learnt.
         """
         learner = catalog.build("learner", self.learner, **(self.params or {}))
         fitted, holdout = data.split(key, self.holdout) if self.holdout else (data, None)
+        if isinstance(learner, Prepares):
+            learner.prepare(say)
         started = time.perf_counter()
         model = learner.fit(fitted, key, progress)
         return Deployment(learner, fitted, key, model, holdout, time.perf_counter() - started)

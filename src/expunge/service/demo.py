@@ -44,12 +44,14 @@ class Demo:
         n_shadows: shadow models of the membership attack.
         n_rows: use only this many rows (tests); None for all.
         bars: heading → progress function of long work.
+        say: told what takes long the first time.
     """
 
     out: Path
     n_shadows: int = 16
     n_rows: int | None = None
     bars: Callable[[str], Progress | None] = lambda label: None
+    say: Callable[[str], None] = lambda line: None
 
     def __post_init__(self) -> None:
         self.facts: dict[str, Any] = {}
@@ -78,18 +80,19 @@ class Demo:
         self.facts |= {"records": len(data), "patients": len(np.unique(data.subjects))}
         return [
             f"{len(data):,} hospital encounters of {self.facts['patients']:,} patients (Diabetes-130, CC BY 4.0);",
-            f"target {data.target_name!r}, owned by the patient; {len(data.notes)} notes on columns.",
+            f"target {data.target_name!r}; every record is owned by its patient.",
+            *data.notes,
         ]
 
     def _train(self, data: Dataset) -> list[str]:
-        self.deployment = RECIPE.train(data, Key.generate(0), self.bars("training"))
+        self.deployment = RECIPE.train(data, Key.generate(0), self.bars("training"), self.say)
         self.out.mkdir(exist_ok=True)
         create(self.store, self.deployment, RECIPE)
         fit_s, held = self.deployment.fit_s or 0.0, self.deployment.holdout
         self.facts["fit_s"] = fit_s
         return [
             f"{self.deployment.learner!r}",
-            f"on {len(self.deployment.data):,} encounters in {span(fit_s)} (compiling included the first time);",
+            f"on {len(self.deployment.data):,} encounters in {span(fit_s)};",
             f"{0 if held is None else len(held):,} encounters of other patients set aside; store: {self.store}",
         ]
 

@@ -263,9 +263,9 @@ def _resumable() -> Iterator[None]:
     """Turn Ctrl-C and a full disk into errors that say how to go on."""
     try:
         yield
-    except (KeyboardInterrupt, Interrupted) as error:
-        raise Interrupted("interrupted; nothing is half-changed", hint=RESUME) from error
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
+    except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, Interrupted) or was_interrupted(error):
+            raise Interrupted("interrupted; nothing is half-changed", hint=RESUME) from error
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise StoreFull("the disk is full; nothing is half-changed") from error
         raise

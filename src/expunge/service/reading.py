@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from expunge.core.archive import write_durably
 from expunge.core.canonical import read_json
 from expunge.core.columns import Column
 from expunge.core.dataset import Dataset
-from expunge.core.errors import BadInput, EvidenceError, MalformedEvidence, MissingColumn, UnknownName
+from expunge.core.errors import BadInput, EvidenceError, MalformedEvidence, MissingColumn, StoreExists, UnknownName
 from expunge.core.models import class_labels
 from expunge.core.request import Id
 from expunge.core.roles import Predicts
+from expunge.service.keyring import PRIVATE
 from expunge.service.pages import certificate
 from expunge.service.publishing import Done, done
 from expunge.service.store import Store
@@ -155,6 +157,27 @@ def seals_of(root: Path) -> list[dict[str, Any]]:
             }
             for version in store.database.versions("sealed")
         ]
+
+
+def open_seal(root: Path, version: int, out: Path) -> int:
+    """Decrypt a sealed version into a new folder outside the store, for an appeal; return how many objects it has.
+
+    Raises:
+        UnknownName: no such version is sealed.
+        StoreExists: the folder is there already, or would lie in the store.
+        KeyUnsafe, StoreDamaged: it cannot be decrypted.
+    """
+    if out.exists() or root.resolve() in out.resolve().parents:
+        raise StoreExists(f"{out} is there already, or lies in the store", hint="Name a new folder outside the store.")
+    with Store.open(root) as store:
+        if version not in {v.number for v in store.database.versions("sealed") if v.keep_until is not None}:
+            raise UnknownName(f"no version {version} is kept sealed", hint="`expunge seals STORE` lists them.")
+        parts, objects = store.seals.unseal(version)
+    (out / "objects").mkdir(mode=0o700, parents=True)
+    for name, body in objects.items():
+        write_durably(out / "objects" / name, body, PRIVATE)
+    write_durably(out / "parts.json", parts, PRIVATE)
+    return len(objects)
 
 
 def predictions(root: Path, frame: pd.DataFrame) -> Table:

@@ -74,6 +74,11 @@ class FileLog:
         return self._public.name
 
     @property
+    def vkey(self) -> str:
+        """The public key that its checkpoints are checked with."""
+        return self._public.vkey
+
+    @property
     def size(self) -> int:
         """Number of published entries."""
         return self._tree.size

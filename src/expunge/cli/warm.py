@@ -1,0 +1,33 @@
+"""``expunge warm``: compile what is compiled on first use, ahead of it."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from expunge.cli.console import json_option, say, show
+
+
+@click.command()
+@json_option
+def warm(as_json: bool) -> None:
+    """Compile the learners' kernels now, so that the first training does not wait for it.
+
+    They are kept in numba's cache (NUMBA_CACHE_DIR, else beside the package or in your cache folder), once a machine
+    and version; run this again after an upgrade.
+
+    \b
+    Examples:
+      expunge warm
+    """
+    from expunge import catalog
+    from expunge.core.roles import Prepares
+
+    began = time.perf_counter()
+    for name in catalog.names("learner"):
+        learner = catalog.build("learner", name)
+        if isinstance(learner, Prepares):
+            learner.prepare(say)
+    seconds = time.perf_counter() - began
+    show(as_json, {"seconds": seconds}, [f"ready, after {seconds:.1f} s"])

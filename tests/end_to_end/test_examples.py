@@ -1,0 +1,31 @@
+"""Every case study runs, as a reader would run it, and says what it promises to show."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SAYS = {"clinic.py": ("likeness.equal@after         1 [1, 1]", "Verified: signed by", "is refused: signature-invalid")}
+
+
+def test_every_example_is_expected_to_say_something():
+    assert {path.name for path in (ROOT / "examples").glob("*.py")} == set(SAYS)
+
+
+@pytest.mark.parametrize("name", SAYS)
+def test_the_example_runs(name, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / name], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    for line in SAYS[name]:
+        assert line in done.stdout
+    digests = [
+        line.split()[-1] for line in done.stdout.splitlines() if line.startswith(("forgotten model", "never saw"))
+    ]
+    assert len(digests) == 2
+    assert digests[0] == digests[1]
