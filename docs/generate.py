@@ -100,6 +100,33 @@ def catalog_page() -> str:
     return "\n".join(lines)
 
 
+def command_page() -> str:
+    """Return the page of the command line: what ``--help`` says, command by command."""
+    import click
+
+    from expunge.cli.main import COMMANDS, cli
+
+    def told(command: click.Command, name: str) -> list[str]:
+        # a width of its own, so that the page is the same whatever the terminal
+        context = click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
+        return ["```text", command.get_help(context).strip(), "```", ""]
+
+    lines = [
+        "# Command line",
+        "",
+        MADE,
+        "",
+        "What `expunge COMMAND --help` prints. Exit codes are in [Errors](errors.md).",
+        "",
+        *told(cli, "expunge"),
+    ]
+    for name, line in COMMANDS.items():
+        command = cli.get_command(click.Context(cli), name)
+        if command is not None:
+            lines += [f"## expunge {name}", "", line, "", *told(command, f"expunge {name}")]
+    return "\n".join(lines)
+
+
 def sentence_of(path: Path) -> str:
     """Return the first sentence of a Python file's docstring, without its full stop."""
     text = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
@@ -134,6 +161,7 @@ def architecture_page() -> str:
 PAGES = {
     "reference/errors.md": errors_page,
     "reference/catalog.md": catalog_page,
+    "reference/cli.md": command_page,
     "explanation/architecture.md": architecture_page,
 }
 

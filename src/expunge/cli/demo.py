@@ -28,7 +28,7 @@ def demo(out: Path | None, fast: bool, as_json: bool) -> None:
     \b
     Examples:
       expunge demo
-      expunge demo --out /tmp/demo --fast --json
+      expunge demo --out my-demo --fast --json
     """
     from expunge.service.demo import Demo
 
