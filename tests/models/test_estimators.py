@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -255,3 +257,30 @@ def test_ids_travel_by_metadata_routing():
         pipeline = make_pipeline(StandardScaler(), inner)
         pipeline.fit(X, y, ids=np.arange(100, 140), subjects=np.arange(40) // 4)
     assert pipeline[-1].forget(subjects=[0]).ids_.min() == 104
+
+
+@every
+def test_a_written_estimator_holds_nothing_of_the_forgotten(estimator):
+    draw = np.random.Generator(np.random.PCG64(7))
+    X, y = draw.normal(size=(80, 2)), np.arange(80) % 2
+    X[13, 0] = 1.2345678901
+    frame = pd.DataFrame(X, columns=["a", "target"]).assign(town=["Rome"] * 13 + ["Canary"] + ["Oslo"] * 66)
+    ids = [f"r{i}" if i != 13 else "canary-id" for i in range(80)]
+    model = clone(estimator).fit(frame, y, ids=ids)
+    marks = [np.float64(1.2345678901).tobytes(), b"Canary", b"canary-id", "canary-id".encode("utf-32-le")]
+    assert any(mark in pickle.dumps(model) for mark in marks)
+    model.forget(["canary-id"])
+    written = pickle.dumps(model)
+    assert [mark for mark in marks if mark in written] == []
+    assert pickle.loads(written).digest() == model.digest()
+    assert pickle.loads(written).forget(["r3"]).digest() == model.forget(["r3"]).digest()
+
+
+def test_mixed_arrays_are_read_as_the_frame_was():
+    frame, y, _ = mixed()
+    frame = frame[["town", "note"]]
+    model = expunge.NaiveBayesClassifier().fit(frame, y)
+    with pytest.warns(UserWarning, match="feature names"):
+        assert (model.predict(frame.to_numpy()) == model.predict(frame)).all()
+    with pytest.raises(BadData, match="two columns"):
+        model.fit(frame.set_axis(["same", "same"], axis=1), y)

@@ -5,7 +5,6 @@ Source: spec section 4.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from expunge.core.roles import Floats, Learner
 
 Kinds = Mapping[str, Kind]
+READING: dict[str, Any] = {"dtype": np.float64, "ensure_all_finite": "allow-nan"}
+"""How arrays are checked: numbers, of which some may be missing."""
 
 
 class FitFirst(NotFitted, NotFittedError):  # type: ignore[misc]  # scikit-learn has no types
@@ -72,12 +73,13 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
             assert_all_finite(y, input_name="y")
         else:
             numeric = isinstance(self, RegressorMixin)
-            X, y = validate_data(self, X, y, dtype=np.float64, ensure_all_finite="allow-nan", y_numeric=numeric)
+            X, y = validate_data(self, X, y, y_numeric=numeric, **READING)
         target, classes = self._target(y)  # of the leaf's kind
         layout, columns = Layout.learn(X, self.kinds)
         names = row_ids(X, ids)
         owners = names if subjects is None else normal_ids(subjects, "subject")
-        data = Dataset(columns, names, owners, target, classes=classes, notes=layout.notes)
+        free = next(name for name in ("target", *(f"target{j}" for j in range(len(columns)))) if name not in columns)
+        data = Dataset(columns, names, owners, target, free, classes, layout.notes)
         self.model_: Any = self._learner().fit(data, Key.public(self.seed))
         self._layout, self._shared = layout, False
         return self
@@ -93,10 +95,9 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
         if is_frame(X):
             validate_data(self, X, reset=False, skip_check_array=True)
         else:
-            mixed = set(self._layout.kinds.values()) > {"number"}
-            X = validate_data(
-                self, X, reset=False, dtype=None if mixed else np.float64, ensure_all_finite=mixed or "allow-nan"
-            )
+            mixed = bool(set(self._layout.kinds.values()) - {"number"})
+            how = {"dtype": None, "ensure_all_finite": False} if mixed else READING
+            X = validate_data(self, X, reset=False, **how)
         ids = np.arange(len(X), dtype=np.int64)
         return Dataset(self._layout.read(X), ids, ids)
 
@@ -139,7 +140,8 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
 
     def without(self, ids: Iterable[Id] | None = None, *, subjects: Iterable[Id] | None = None) -> Self:
         """Return a new estimator that never saw these records; self is untouched."""
-        after = copy.copy(self)
+        after = object.__new__(type(self))
+        after.__dict__ |= self.__dict__
         after.model_ = self._fitted().without(self._named(ids, subjects))
         after._shared = self._shared = True  # parts of one model may be parts of the other: no more repairs in place
         return after
@@ -157,6 +159,11 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
         """Return what `forget` promises, with its assumptions."""
         found: Guarantee = self._fitted().guarantee()
         return found
+
+    def __getstate__(self) -> Any:
+        if hasattr(self, "model_"):
+            self.model_.data  # noqa: B018 - what is copied or written elsewhere holds nothing of forgotten records
+        return super().__getstate__()
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")

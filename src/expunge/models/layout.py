@@ -88,7 +88,10 @@ class Layout:
 
 def _plain(X: Any) -> Any:
     """Return the frame with texts as column names and rows numbered."""
-    return X.set_axis([str(name) for name in X.columns], axis=1).reset_index(drop=True)
+    names = [str(name) for name in X.columns]
+    if len(set(names)) < len(names):
+        raise BadData(f"two columns are called {max(names, key=names.count)!r}")
+    return X.set_axis(names, axis=1).reset_index(drop=True)
 
 
 def _read(frame: Any, kinds: Mapping[str, Kind]) -> Dataset:

@@ -167,6 +167,7 @@ class NeighboursModel:
     @property
     def data(self) -> Dataset:
         """The kept records."""
+        self.index.read()
         return self.kept.data
 
     def votes(self, data: Dataset) -> Ints:
