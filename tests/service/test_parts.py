@@ -21,7 +21,7 @@ from expunge.core.tiny import tiny_world
 from expunge.service.audits import audit_store
 from expunge.service.create import Recipe
 from expunge.service.database import Database
-from expunge.service.interrupts import was_interrupted
+from expunge.core.interrupts import was_interrupted
 from expunge.service.locks import StoreLock
 from expunge.service.objects import Objects
 from expunge.service.sealed import Seals

@@ -227,7 +227,8 @@ def _fitted(drawn: Draw, todo: list[int], n_jobs: int) -> Iterator[tuple[int, Fl
     from joblib import Parallel, delayed
 
     drawn.records, drawn.inside, drawn.labels  # noqa: B018  computed here once, sent along
-    work = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs")
+    # max_nbytes=None: records travel through pipes; joblib's memory-mapped files would outlive a kill
+    work = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs", max_nbytes=None)
     yield from work(delayed(_shadow)(drawn, i) for i in todo)
 
 

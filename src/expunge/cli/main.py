@@ -13,7 +13,7 @@ import click
 
 from expunge.cli.console import say, show_error
 from expunge.core.errors import ExpungeError, Interrupted
-from expunge.service.interrupts import was_interrupted
+from expunge.core.interrupts import was_interrupted
 
 COMMANDS = {
     "train": "Train a model that can forget, in a store of its own.",

@@ -55,7 +55,7 @@ def pack(arrays: Arrays) -> bytes:
     """Return safetensors bytes: equal arrays give equal bytes (sorted names, no metadata)."""
     from safetensors.numpy import save
 
-    return bytes(save({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}))
+    return bytes(save({name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}))
 
 
 def unpack(data: bytes, what: str = "arrays") -> dict[str, npt.NDArray[Any]]:

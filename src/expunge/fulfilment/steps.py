@@ -16,6 +16,7 @@ from expunge.core.dataset import Dataset
 from expunge.core.deployment import Case, Outcome
 from expunge.core.errors import ClaimRefuted, ExpungeError, Interrupted, RequestHeld, RequestRefused, Unsupported
 from expunge.core.evidence import Evidence
+from expunge.core.interrupts import was_interrupted
 from expunge.core.policy import Policy
 from expunge.core.roles import Unlearner
 from expunge.core.ruling import Ruling, strictest
@@ -192,6 +193,8 @@ def _measured(name: str, case: Case) -> list[Evidence]:
     except Unsupported as error:
         return [Evidence.missing(f"{name}@after", error.message)]
     except Exception as error:  # never silence; and no message, which could name a record
+        if was_interrupted(error):
+            raise Interrupted() from error
         return [Evidence.missing(f"{name}@after", f"the probe failed: {type(error).__name__}")]
 
 

@@ -21,7 +21,7 @@ from expunge.core.columns import Column, Kind, normal_ids
 from expunge.core.dataset import Dataset
 from expunge.core.errors import BadInput, BadTarget, NotFitted, UnknownSubject
 from expunge.core.seeds import Key
-from expunge.models.layout import Layout, is_frame, row_ids
+from expunge.models.layout import Layout, column_names, is_frame, row_ids
 from expunge.models.scores import log_shares
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         if is_frame(X):
+            column_names(X)
             validate_data(self, X, skip_check_array=True)
             check_consistent_length(X, y)
             y = column_or_1d(y, warn=True)

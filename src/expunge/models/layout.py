@@ -18,6 +18,18 @@ def is_frame(X: Any) -> bool:
     return hasattr(X, "iloc") and hasattr(X, "columns")
 
 
+def column_names(X: Any) -> list[str]:
+    """Return a frame's column names as texts.
+
+    Raises:
+        BadData: two are equal.
+    """
+    names = [str(name) for name in X.columns]
+    if len(set(names)) < len(names):
+        raise BadData(f"two columns are called {max(names, key=names.count)!r}")
+    return names
+
+
 def row_ids(X: Any, ids: Iterable[Any] | None) -> Any:
     """Return record ids: those given, else a frame's index if it is unique and of numbers or texts, else 0…n-1."""
     if ids is not None:
@@ -88,10 +100,7 @@ class Layout:
 
 def _plain(X: Any) -> Any:
     """Return the frame with texts as column names and rows numbered."""
-    names = [str(name) for name in X.columns]
-    if len(set(names)) < len(names):
-        raise BadData(f"two columns are called {max(names, key=names.count)!r}")
-    return X.set_axis(names, axis=1).reset_index(drop=True)
+    return X.set_axis(column_names(X), axis=1).reset_index(drop=True)
 
 
 def _read(frame: Any, kinds: Mapping[str, Kind]) -> Dataset:

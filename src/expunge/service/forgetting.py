@@ -27,6 +27,7 @@ from expunge.core.errors import (
     StoreDamaged,
     StoreFull,
 )
+from expunge.core.interrupts import was_interrupted
 from expunge.core.policy import Policy
 from expunge.core.request import ForgetRequest
 from expunge.core.roles import Progress as Tick
@@ -34,7 +35,6 @@ from expunge.core.ruling import Ruling
 from expunge.fulfilment.progress import About, Progress
 from expunge.service.database import CaseRow
 from expunge.service.failpoints import failpoint
-from expunge.service.interrupts import was_interrupted
 from expunge.service.pages import Facts
 from expunge.service.publishing import Done, finish, refuse
 from expunge.service.store import Store
