@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from expunge.core.columns import Column
 from expunge.core.dataset import Dataset
-from expunge.core.errors import BadInput, BadTarget, ClassVanished, NothingLeft, StoreDamaged, UnknownRecord
+from expunge.core.errors import BadData, BadInput, BadTarget, ClassVanished, NothingLeft, StoreDamaged, UnknownRecord
 from expunge.core.seeds import Key
 from expunge.models.forest import Forest
 
@@ -111,6 +111,34 @@ def test_trees_are_repaired_not_refitted(monkeypatch):
     monkeypatch.setattr(Forest, "fit", lambda *_: pytest.fail("fitted again"))
     for i in choose(data, 0.05, 3):
         model = model.without([i])
+
+
+def test_forgetting_in_place_leaves_models_that_share_trees_alone():
+    data = mixed(250, 0, calm=True)
+    ids = choose(data, 0.2, 3)
+    first = SMALL.fit(data, KEY)
+    second = first.without(ids[:9])
+    third = second.without([])
+    digests = first.digest(), second.digest()
+    second.forget(ids[9:20])
+    first.forget(ids[20:])
+    assert third.digest() == digests[1]
+    assert_same(second, SMALL.fit(data.without(ids[:20]), KEY))
+    assert_same(first, SMALL.fit(data.without(ids[20:]), KEY))
+
+
+def test_values_beyond_floating_point_are_refused():
+    data = mixed(60, 3)
+    values = data.columns["heavy"].values.copy()
+    values[:] = np.where(np.arange(60) % 2, -1.7e308, 1.7e308)
+    wild = Dataset(
+        columns=dict(data.columns) | {"heavy": Column("number", values)},
+        ids=data.ids,
+        subjects=data.subjects,
+        target=data.target,
+    )
+    with pytest.raises(BadData, match="1e307"):
+        SMALL.fit(wild, KEY)
 
 
 def test_the_order_of_records_and_the_number_of_threads_do_not_matter():

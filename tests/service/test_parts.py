@@ -17,11 +17,11 @@ from expunge.core.errors import (
     UnknownRecord,
     Unsupported,
 )
+from expunge.core.interrupts import was_interrupted
 from expunge.core.tiny import tiny_world
 from expunge.service.audits import audit_store
 from expunge.service.create import Recipe
 from expunge.service.database import Database
-from expunge.core.interrupts import was_interrupted
 from expunge.service.locks import StoreLock
 from expunge.service.objects import Objects
 from expunge.service.sealed import Seals

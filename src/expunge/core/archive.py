@@ -16,7 +16,7 @@ import numpy.typing as npt
 from expunge.core.canonical import Arrays, canonical_json, read_json
 from expunge.core.columns import Column
 from expunge.core.dataset import Dataset
-from expunge.core.errors import StoreDamaged, StoreFull
+from expunge.core.errors import BadData, BadInput, MalformedEvidence, StoreDamaged, StoreFull
 
 
 def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
@@ -28,15 +28,19 @@ def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        temporary.unlink(missing_ok=True)  # of a process that died: its rights are not those asked for now
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
             raise StoreFull(f"cannot write {path.name}: {error.strerror}") from error
         raise
@@ -52,10 +56,18 @@ def sync_folder(folder: Path) -> None:
 
 
 def pack(arrays: Arrays) -> bytes:
-    """Return safetensors bytes: equal arrays give equal bytes (sorted names, no metadata)."""
+    """Return safetensors bytes: equal arrays give equal bytes (sorted names, no metadata).
+
+    Raises:
+        BadData: an array of texts or of another type that the format does not know.
+    """
+    from safetensors import SafetensorError
     from safetensors.numpy import save
 
-    return bytes(save({name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}))
+    try:
+        return bytes(save({name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}))
+    except SafetensorError as error:
+        raise BadData(f"these arrays cannot be stored: {error}") from error
 
 
 def unpack(data: bytes, what: str = "arrays") -> dict[str, npt.NDArray[Any]]:
@@ -127,17 +139,20 @@ def unpack_dataset(data: bytes, what: str = "data") -> Dataset:
     arrays = unpack(data, what)
     try:
         head = read_json(arrays["head"].tobytes(), max_bytes=1 << 26)
-        columns = {
-            name: Column(
-                kind,
-                arrays[f"column/{number}/values"],
-                tuple(_unpack_texts(arrays, f"column/{number}/words")),
+        columns = [
+            (
+                name,
+                Column(
+                    kind,
+                    arrays[f"column/{number}/values"],
+                    tuple(_unpack_texts(arrays, f"column/{number}/words")),
+                ),
             )
             for number, (name, kind) in enumerate(head["columns"])
-        }
-        target = columns.pop("") if head["has_target"] else None
+        ]
+        target = columns.pop()[1] if head["has_target"] else None
         read = Dataset(
-            columns=columns,
+            columns=dict(columns),
             ids=_unpack_ids(arrays, "ids"),
             subjects=_unpack_ids(arrays, "subjects"),
             target=target,
@@ -146,7 +161,7 @@ def unpack_dataset(data: bytes, what: str = "data") -> Dataset:
             notes=tuple(head["notes"]),
         )
         digests = arrays["digests"]
-    except (KeyError, ValueError, TypeError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, MalformedEvidence, BadInput) as error:
         raise StoreDamaged(f"{what}: not a data set of this version") from error
     if digests.shape != (len(read), 32):
         raise StoreDamaged(f"{what}: the record digests do not fit the records")

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -40,6 +41,11 @@ def L(part: bytes) -> bytes:
     return len(part).to_bytes(8, "big") + part
 
 
+def nfc(text: str) -> str:
+    """Return text in Unicode's composed form: an id typed on any keyboard is the same id (spec X03)."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def b64(data: bytes) -> str:
     """Encode as padded RFC 4648 base64."""
     return base64.b64encode(data).decode("ascii")
@@ -67,22 +73,22 @@ def canonical_json(value: Any) -> bytes:
     2**53 - 1 is refused like the integer.
 
     Raises:
-        BadData: the value holds NaN, infinity, a set, or a number that would be read as an unsafe integer.
+        BadData: the value holds NaN, infinity, a set, half a surrogate pair or a number that would be read as an
+            unsafe integer, or is nested more deeply than is read.
     """
     try:
-        _check_numbers(value)
+        _check_readable(value)
         return bytes(rfc8785.dumps(value))
-    except (rfc8785.CanonicalizationError, TypeError, RecursionError) as error:
+    except (rfc8785.CanonicalizationError, TypeError, UnicodeEncodeError) as error:
         raise BadData(f"not representable as canonical JSON: {error}") from error
 
 
-def _check_numbers(value: Any) -> None:
-    if isinstance(value, dict):
-        for item in value.values():
-            _check_numbers(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _check_numbers(item)
+def _check_readable(value: Any, depth: int = 0) -> None:
+    if isinstance(value, dict | list | tuple):
+        if depth == MAX_JSON_DEPTH:
+            raise BadData("not representable as canonical JSON: nested too deeply")
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_readable(item, depth + 1)
     elif isinstance(value, float) and MAX_SAFE_INTEGER < abs(value) < 1e21:
         raise BadData(f"not representable as canonical JSON: {value} would be read as an unsafe integer")
 
@@ -119,8 +125,8 @@ def _refuse_constant(text: str) -> Any:
 
 
 def _check_depth(text: str) -> None:
-    depth = 0
-    for token in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text, re.DOTALL):
+    depth = 0  # a text that never ends is one token to the end: no input takes more than one pass
+    for token in re.finditer(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', text, re.DOTALL):
         if token[0] in "[{":
             depth += 1
             if depth > MAX_JSON_DEPTH:
@@ -168,9 +174,9 @@ def array_bytes(array: npt.NDArray[Any]) -> tuple[bytes, bytes]:
     if array.dtype.hasobject:
         raise BadData("a state holds Python objects")
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    if little.dtype.kind == "f":
-        if np.isnan(little).any():
-            raise BadData("a state holds NaN")
+    if little.dtype.kind in "fcmM" and (np.isnat if little.dtype.kind in "mM" else np.isnan)(little).any():
+        raise BadData("a state holds NaN")
+    if little.dtype.kind in "fc":
         little = little + little.dtype.type(0)  # -0.0 becomes +0.0
     dims = b"".join(int(n).to_bytes(8, "big") for n in array.shape)
     return little.dtype.str.encode(), bytes([array.ndim]) + dims + little.tobytes()

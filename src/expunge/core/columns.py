@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from expunge.core.canonical import field_bytes, text_field
+from expunge.core.canonical import field_bytes, nfc, text_field
 from expunge.core.errors import BadData
 
 Kind = Literal["number", "category", "text", "date", "boolean"]
@@ -56,18 +56,25 @@ class Column:
 
     @classmethod
     def of_texts(cls, texts: Sequence[str | None], kind: Kind = "category") -> Column:
-        """Return a column of texts; None is missing."""
-        words = sorted({t for t in texts if t is not None}, key=lambda w: w.encode())
+        """Return a column of texts; None is missing.
+
+        Raises:
+            BadData: a text holds half a surrogate pair, which has no bytes.
+        """
+        try:
+            words = sorted({t for t in texts if t is not None}, key=lambda w: w.encode())
+        except UnicodeEncodeError as error:
+            raise BadData(f"a text is not valid Unicode: {error.object!r}") from error
         code: dict[str | None, int] = {w: i for i, w in enumerate(words)}
         code[None] = -1
         return cls(kind, np.array([code[t] for t in texts], np.int32), tuple(words))
 
 
 def normal_ids(values: Iterable[Any], what: str) -> npt.NDArray[Any]:
-    """Return ids as an int64 array if all are integers, else as an array of strings.
+    """Return ids as an int64 array if all are integers, else as an array of strings in Unicode's composed form.
 
     Raises:
-        BadData: an id is missing, or neither an integer nor a string.
+        BadData: an id is missing, or neither an integer nor a string, or not valid Unicode.
     """
     listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
     if all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in listed):
@@ -75,9 +82,30 @@ def normal_ids(values: Iterable[Any], what: str) -> npt.NDArray[Any]:
             return np.array(listed, dtype=np.int64)
         except OverflowError as error:
             raise BadData(f"a {what} does not fit 64 bits; give it as text") from error
-    for value in listed:
-        if value is None or value == "" or (isinstance(value, float) and np.isnan(value)):
-            raise BadData(f"a {what} is missing", hint=f"Every row needs a {what}: fill it in or drop the row.")
-        if not isinstance(value, str | int | np.integer) or isinstance(value, bool) or "\0" in str(value):
-            raise BadData(f"a {what} must be a whole number or text, not {type(value).__name__} {value!r}")
-    return np.array([str(v) for v in listed], dtype=np.str_)
+    return np.array([_text_id(value, what) for value in listed], dtype=np.str_)
+
+
+def _text_id(value: Any, what: str) -> str:
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        try:
+            return str(value)
+        except ValueError as error:  # thousands of digits
+            raise BadData(f"a {what} does not fit 64 bits; give it as text") from error
+    if value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and np.isnan(value)):
+        value = ""
+    if not isinstance(value, str):
+        raise BadData(f"a {what} must be a whole number or text, not {type(value).__name__} {value!r}")
+    if not value:
+        raise BadData(f"a {what} is missing", hint=f"Every row needs a {what}: fill it in or drop the row.")
+    if "\0" in value or not encodes(value):
+        raise BadData(f"a {what} must be text of whole characters without NUL, not {value!r}")
+    return nfc(value)
+
+
+def encodes(text: str) -> bool:
+    """Say whether a text has bytes: half a surrogate pair has none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,14 +12,36 @@ import numpy as np
 import numpy.typing as npt
 
 from expunge.core import frames
-from expunge.core.canonical import join_rows, json_digest, sha256
-from expunge.core.columns import Column, Kind, normal_ids
-from expunge.core.errors import BadData, DuplicateId, NothingLeft, UnknownRecord
+from expunge.core.canonical import join_rows, json_digest, nfc, sha256
+from expunge.core.columns import Column, Kind, encodes, normal_ids
+from expunge.core.errors import BadData, BadTarget, DuplicateId, NothingLeft, UnknownRecord
 from expunge.core.request import Id
 from expunge.core.seeds import Key, id_bytes, unit
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def _check_names(names: list[Any]) -> None:
+    for name in names:
+        if not isinstance(name, str) or "\0" in name or not encodes(name):
+            raise BadData(f"a column's name is text of whole characters without NUL, not {name!r}", hint="Rename it.")
+    twice = [name for name in set(names) if names.count(name) > 1]
+    if twice:
+        raise BadData(f"the target is called {twice[0]!r}, like a column")
+
+
+def _labels(y: npt.NDArray[Any]) -> Column:
+    if y.ndim != 1:
+        raise BadTarget(f"y must have one dimension, not {y.ndim}")
+    if y.dtype.kind == "f":
+        if not np.isfinite(y).all():
+            raise BadTarget("y holds missing or infinite values")
+        return Column("number", y.astype(np.float64))
+    lost = sum(value is None or (isinstance(value, float) and np.isnan(value)) for value in y.tolist())
+    if lost:
+        raise BadTarget(f"y is missing in {lost} of {len(y)} rows", rows=lost)
+    return Column.of_texts([str(v) for v in y])
 
 
 @dataclass(frozen=True)
@@ -45,13 +68,12 @@ class Dataset:
 
     def __post_init__(self) -> None:
         n = len(self.ids)
-        lengths = {name: len(column.values) for name, column in self.columns.items()}
-        lengths |= {"subjects": len(self.subjects)}
-        if self.target is not None:
-            lengths[self.target_name] = len(self.target.values)
-        odd = {name: length for name, length in lengths.items() if length != n}
+        every = [*self.columns.items()] + ([(self.target_name, self.target)] if self.target else [])
+        _check_names([name for name, _ in every])
+        shapes = {name: column.values.shape for name, column in every} | {"subjects": self.subjects.shape}
+        odd = {name: shape for name, shape in shapes.items() if shape != (n,)}
         if odd:
-            raise BadData(f"{n} ids, but columns of other lengths: {odd}")
+            raise BadData(f"{n} ids, but columns of other shapes: {odd}")
         unique, counts = np.unique(self.ids, return_counts=True)
         if len(unique) != n:
             twice = unique[counts > 1][:3].tolist()
@@ -100,21 +122,24 @@ class Dataset:
         subjects: Iterable[Any] | None = None,
         names: Sequence[str] | None = None,
     ) -> Dataset:
-        """Read numbers: X of shape (n, d), y of shape (n,): texts are classes, floats are numbers.
+        """Read numbers: X of shape (n, d), NaN for missing; y of shape (n,): texts are classes, floats are numbers.
 
         Raises:
-            BadData, DuplicateId: nothing was read.
+            BadData, BadTarget, DuplicateId: nothing was read.
         """
-        table = np.asarray(X, np.float64)
+        try:
+            table = np.asarray(X, np.float64)
+        except (ValueError, TypeError) as error:
+            raise BadData(f"X is not a table of numbers: {error}") from error
         if table.ndim != 2:
             raise BadData(f"X must have two dimensions, not {table.ndim}")
+        if np.isinf(table).any():
+            raise BadData("X holds infinite values")
         n, d = table.shape
         names = list(names) if names is not None else [f"x{j}" for j in range(d)]
-        target = None
-        if y is not None:
-            y = np.asarray(y)
-            number = y.dtype.kind == "f"
-            target = Column("number", y.astype(np.float64)) if number else Column.of_texts([str(v) for v in y])
+        if len(names) != d or len(set(names)) != d:
+            raise BadData(f"X has {d} columns and needs as many names, all different, not {names}")
+        target = None if y is None else _labels(np.asarray(y))
         record_ids = normal_ids(range(n) if ids is None else ids, "record id")
         return cls(
             columns={name: Column("number", table[:, j].copy()) for j, name in enumerate(names)},
@@ -139,20 +164,30 @@ class Dataset:
             UnknownRecord: naming up to three ids that are not here.
         """
         wanted = list(ids)
-        rows = [self._position.get(i, -1) for i in wanted]
+        at = self._position
+        rows = [
+            -1 if isinstance(i, bool | np.bool_) else at.get(nfc(i) if isinstance(i, str) else i, -1) for i in wanted
+        ]
         lost = [i for i, row in zip(wanted, rows, strict=True) if row < 0]
         if lost:
             raise UnknownRecord(f"{len(lost)} of {len(wanted)} records are not in the data, first {lost[:3]}")
         return np.array(rows, np.int64)
 
     def owned_by(self, subject: Id) -> tuple[Id, ...]:
-        """Return the ids that a subject owns; empty if none."""
-        if isinstance(subject, str) and self.subjects.dtype.kind == "i":
-            if not subject.lstrip("-").isdigit() or len(subject) > 19:
+        """Return the ids that a subject owns; empty if none.
+
+        Where subjects are numbers, ``"17"`` is the subject 17; where they are texts, 17 is the subject ``"17"``.
+        """
+        if isinstance(subject, bool) or not isinstance(subject, str | int | np.integer):
+            return ()
+        if self.subjects.dtype.kind == "i":
+            if isinstance(subject, str) and not re.fullmatch(r"-?[0-9]{1,19}", subject):
                 return ()
             subject = int(subject)
-        elif not isinstance(subject, str) and self.subjects.dtype.kind != "i":
-            subject = str(subject)
+        else:
+            subject = nfc(str(subject))
+            if "\0" in subject:  # numpy ends a text there
+                return ()
         return tuple(self.ids[self.subjects == subject].tolist())
 
     def take(self, rows: npt.NDArray[Any]) -> Dataset:

@@ -13,6 +13,9 @@ from expunge.core.errors import BadInput
 Z = 1.959963984540054
 """Two-sided 95 % quantile of the standard normal."""
 
+ROUNDING = 1e-9
+"""Slack where a product of a share and a count should be whole: 0.29 · 100 is 28.999999999999996."""
+
 
 class Interval(NamedTuple):
     """A point estimate with its 95 % interval and the number of observations."""
@@ -64,11 +67,15 @@ def clustered_mean(values: npt.ArrayLike, clusters: npt.NDArray[Any]) -> Interva
     (clusters - 1) degrees of freedom. `n` counts records.
 
     Raises:
-        BadInput: fewer than two clusters.
+        BadInput: fewer than two clusters, a value that is not finite, or not one cluster a value.
     """
     from scipy.special import stdtrit
 
     x = np.asarray(values, np.float64).ravel()
+    if not len(x) or len(x) != len(clusters) or not np.isfinite(x).all():
+        raise BadInput(
+            f"a mean over owners needs finite values, one owner each: {len(x)} and {len(clusters)} were given"
+        )
     _, which = np.unique(clusters, return_inverse=True)
     k = int(which.max()) + 1
     if k < 2:
@@ -77,6 +84,13 @@ def clustered_mean(values: npt.ArrayLike, clusters: npt.NDArray[Any]) -> Interva
     sums = np.bincount(which, weights=x - centre, minlength=k)
     half = float(stdtrit(k - 1, 0.975) * np.sqrt(k / (k - 1) * np.sum(sums**2)) / len(x))
     return Interval(centre, centre - half, centre + half, len(x))
+
+
+def _scores(*sides: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], ...]:
+    arrays = tuple(np.asarray(v, np.float64).ravel() for v in sides)
+    if any(np.isnan(a).any() for a in arrays):
+        raise BadInput("a score is NaN and has no rank")
+    return arrays
 
 
 def _midranks(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -96,11 +110,11 @@ def auc(positives: npt.ArrayLike, negatives: npt.ArrayLike) -> Interval:
         negatives: scores of non-members, shape (n,).
 
     Raises:
-        BadInput: fewer than two scores on a side.
+        BadInput: fewer than two scores on a side, or a score that is NaN.
 
     Source: DeLong, DeLong and Clarke-Pearson (1988), by midranks.
     """
-    pos, neg = (np.asarray(v, np.float64).ravel() for v in (positives, negatives))
+    pos, neg = _scores(positives, negatives)
     m, n = len(pos), len(neg)
     if min(m, n) < 2:
         raise BadInput(f"an AUC with an interval needs two records on each side, not {m} and {n}")
@@ -134,12 +148,14 @@ def tpr_at(positives: npt.ArrayLike, negatives: npt.ArrayLike, fpr: float) -> In
 
     Raises:
         BadInput: fewer than ``10 / fpr`` negatives: the true rate behind the nominal one would be unknown
-            (spec M17).
+            (spec M17); or no positives, a score that is NaN, a rate outside (0, 1).
     """
-    pos, neg = (np.asarray(v, np.float64).ravel() for v in (positives, negatives))
-    if len(neg) * fpr < 10:
+    pos, neg = _scores(positives, negatives)
+    if not 0 < fpr < 1:
+        raise BadInput(f"a false positive rate lies between 0 and 1, and {fpr:g} does not")
+    if len(neg) * fpr < 10 - ROUNDING:
         raise BadInput(f"TPR at {fpr:g} needs {int(np.ceil(10 / fpr))} non-members or more, not {len(neg)}")
-    allowed = int(np.floor(fpr * len(neg)))
+    allowed = int(np.floor(fpr * len(neg) + ROUNDING))
     threshold = np.sort(neg)[::-1][allowed]
     return proportion(int((pos > threshold).sum()), len(pos))
 

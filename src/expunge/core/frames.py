@@ -1,10 +1,11 @@
-"""Reading a pandas frame into a columns: which kind each column is, and saying aloud what was decided."""
+"""Reading a pandas frame into columns: which kind each column is, and saying aloud what was decided."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from expunge.core.columns import CODED, Column, Kind, normal_ids
 from expunge.core.errors import BadData, BadTarget, MissingColumn
@@ -30,12 +31,11 @@ class Roles(NamedTuple):
 
 def read(frame: pd.DataFrame, roles: Roles, classes: tuple[str, ...], kinds: dict[str, Kind]) -> dict[str, Any]:
     """Return the fields of a ``Dataset`` read from a frame; see ``Dataset.from_frame``."""
-    _check_names(frame, [name for name in (*roles, *kinds) if name is not None])
+    frame = _named(frame)
+    roles = Roles(*(None if name is None else str(name) for name in roles))
+    kinds = {str(name): kind for name, kind in kinds.items()}
+    _check_asked(frame, [name for name in (*roles, *kinds) if name is not None], kinds)
     notes: list[str] = []
-    if frame.columns.duplicated().any():
-        raise BadData(f"two columns are called {frame.columns[frame.columns.duplicated()][0]!r}")
-    if not len(frame):
-        raise BadData("the table has no rows")
     record_ids, note = _record_ids(frame, roles.ids)
     notes += note
     columns: dict[str, Column] = {}
@@ -45,21 +45,38 @@ def read(frame: pd.DataFrame, roles: Roles, classes: tuple[str, ...], kinds: dic
         column, remark = _column(frame[name], kinds.get(name))
         notes += [f"Column {name!r}: {remark}."] if remark else []
         if column is not None:
-            columns[str(name)] = column
+            columns[name] = column
     if not columns:
         raise BadData("no column is left to learn from")
     target = None
     if roles.target is not None:
+        classes = tuple(map(str, classes))
+        if len(set(classes)) < len(classes):
+            raise BadTarget(f"a class is declared twice: {list(classes)}")
         target = _target(frame[roles.target], roles.target, classes, kinds.get(roles.target))
     return {
         "columns": columns,
         "ids": record_ids,
         "subjects": record_ids if roles.subject is None else normal_ids(frame[roles.subject].tolist(), "subject"),
         "target": target,
-        "target_name": roles.target or "target",
+        "target_name": "target" if roles.target is None else roles.target,
         "classes": classes,
         "notes": tuple(notes),
     }
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame with texts as column names."""
+    import pandas as pd
+
+    names = []
+    for name in frame.columns.tolist():
+        if pd.isna(name) is True:
+            raise BadData("a column has no name")
+        names.append(str(name))
+    if len(set(names)) < len(names):
+        raise BadData(f"two columns are called {max(names, key=names.count)!r}")
+    return frame.set_axis(names, axis=1)
 
 
 def _record_ids(frame: pd.DataFrame, ids: str | None) -> tuple[Any, list[str]]:
@@ -71,7 +88,12 @@ def _record_ids(frame: pd.DataFrame, ids: str | None) -> tuple[Any, list[str]]:
     return numbered, ["The index repeats, so records are numbered 0…n-1."]
 
 
-def _check_names(frame: pd.DataFrame, names: list[str]) -> None:
+def _check_asked(frame: pd.DataFrame, names: list[str], kinds: dict[str, Kind]) -> None:
+    if not len(frame):
+        raise BadData("the table has no rows")
+    odd = [kind for kind in kinds.values() if kind not in get_args(Kind)]
+    if odd:
+        raise BadData(f"there is no kind {odd[0]!r}; there are: {', '.join(get_args(Kind))}")
     for name in names:
         if name not in frame.columns:
             there = ", ".join(map(str, list(frame.columns)[:20])) + (" …" if len(frame.columns) > 20 else "")
@@ -79,7 +101,7 @@ def _check_names(frame: pd.DataFrame, names: list[str]) -> None:
 
 
 def _coded(series: pd.Series[Any], kind: Kind = "category") -> Column:
-    """Return a column of texts, by one pass over the distinct values."""
+    """Return a column of texts, by one pass over the distinct values of a series that is `_settled`."""
     import pandas as pd
 
     codes, values = pd.factorize(series, use_na_sentinel=True)
@@ -91,11 +113,9 @@ def _target(series: pd.Series[Any], name: str, classes: tuple[str, ...], kind: K
     lost = int(series.isna().sum())
     if lost:
         raise BadTarget(f"target {name!r} is missing in {lost} of {len(series)} rows", rows=lost)
+    series = _settled(series)
     if kind == "number" or (kind is None and not classes and series.dtype.kind == "f"):
-        values = np.asarray(series, np.float64)
-        if not np.isfinite(values).all():
-            raise BadTarget(f"target {name!r} holds infinite values")
-        return Column("number", values)
+        return _measured(series, name)
     column = _coded(series)
     if classes:
         extra = sorted(set(column.vocabulary) - set(classes))
@@ -113,34 +133,95 @@ def _target(series: pd.Series[Any], name: str, classes: tuple[str, ...], kind: K
     return column
 
 
+def _measured(series: pd.Series[Any], name: str) -> Column:
+    try:
+        values = np.asarray(series, np.float64)
+    except (ValueError, TypeError) as error:
+        raise BadTarget(f"target {name!r} holds what is not a number: {error}") from error
+    if not np.isfinite(values).all():
+        raise BadTarget(f"target {name!r} holds infinite values")
+    return Column("number", values)
+
+
 def _column(series: pd.Series[Any], kind: Kind | None) -> tuple[Column | None, str]:
     """Return the column (None = left out) and what is worth saying about it."""
     if series.isna().all():
         return None, "has no value at all and is left out"
+    series = _settled(series)
     kind, note = (kind, "") if kind else _guess(series)
     if kind in CODED:
         return _coded(series, kind), note
-    values = _days(series) if kind == "date" else _numbers(series)
+    try:
+        values = {"date": _days, "boolean": _truths}.get(kind, _numbers)(series)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadData(f"column {series.name!r} cannot be read as a {kind}: {error}") from error
     if np.isinf(values).any():
         raise BadData(f"column {series.name!r} holds infinite values", hint="Replace them by blanks or real numbers.")
     return Column(kind, values), note
 
 
+def _settled(series: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a series whose values do not depend on each other: objects of several types become texts.
+
+    Left as they are, 1, 1.0 and True would be one value, spelled like whichever comes first.
+    """
+    if series.dtype != object:
+        return series
+    types = {type(value) for value in series[series.notna()]}
+    if types <= {str}:
+        return series
+    if types <= {bool, np.bool_}:
+        return series.astype("boolean")
+    odd = sorted(t.__name__ for t in types if t.__hash__ is None)
+    if odd:
+        raise BadData(f"column {series.name!r} holds values of type {odd[0]}, which are no single values")
+    return series.map(str, na_action="ignore").astype(object)
+
+
+def _masked(series: pd.Series[Any]) -> pd.Series[Any]:
+    """Return the texts, without those that stand for a missing value."""
+    text = series.astype("string").str.strip()
+    return text.mask(text.str.lower().isin(MISSING_TEXTS))
+
+
+def _truths(series: pd.Series[Any]) -> Any:
+    if series.dtype.kind == "b":
+        return _numbers(series)
+    spelled = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
+    text = _masked(series).str.lower()
+    odd = sorted(set(text.dropna()) - set(spelled))
+    if odd:
+        raise ValueError(f"{odd[0]!r} is neither true nor false")
+    return text.map(spelled).astype("Float64").to_numpy(np.float64, na_value=np.nan)
+
+
 def _numbers(series: pd.Series[Any]) -> Any:
     import pandas as pd
 
+    if series.dtype.kind == "m":
+        return _in_days(series.to_numpy())
     if series.dtype.kind in "fiub":
         return np.asarray(series, np.float64)
-    text = series.astype("string").str.strip()
-    text = text.mask(text.str.lower().isin(MISSING_TEXTS))
-    return np.asarray(pd.to_numeric(text, errors="raise").astype("Float64").to_numpy(np.float64, na_value=np.nan))
+    numbers = pd.to_numeric(_masked(series), errors="raise")
+    return np.asarray(numbers.astype("Float64").to_numpy(np.float64, na_value=np.nan))
 
 
 def _days(series: pd.Series[Any]) -> Any:
     import pandas as pd
 
-    when = pd.to_datetime(series, errors="raise", format="mixed", utc=True)
-    return np.asarray((when - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1), np.float64)
+    if pd.api.types.is_numeric_dtype(series.dtype):
+        raise ValueError("numbers are no dates; give text, or dates of pandas")
+    given = series if series.dtype.kind == "M" else _masked(series)
+    when = pd.to_datetime(given, errors="raise", format="mixed", utc=True)
+    days = when.dt.tz_convert(None).to_numpy()
+    return _in_days(days - np.array(0, days.dtype))
+
+
+def _in_days(spans: npt.NDArray[np.timedelta64]) -> Any:
+    """Return spans of time as days; whole days are exact, and the unit that the spans are kept in does not show."""
+    day = np.timedelta64(1, "D")
+    whole = spans.astype("m8[D]")
+    return whole / day + (spans - whole) / day
 
 
 def _guess(series: pd.Series[Any]) -> tuple[Kind, str]:
@@ -152,6 +233,8 @@ def _guess(series: pd.Series[Any]) -> tuple[Kind, str]:
         return "category", ""
     if series.dtype.kind == "M" or isinstance(series.dtype, pd.DatetimeTZDtype):
         return "date", "read as dates (days since 1970)"
+    if series.dtype.kind == "m":
+        return "number", "durations, read as days"
     if pd.api.types.is_numeric_dtype(series.dtype):
         return "number", ""
     counts = series.value_counts()

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+import numpy as np
+from pydantic import BeforeValidator, model_validator
 
+from expunge.core.canonical import nfc
 from expunge.core.record import Record
 
 Ground = Literal["erasure", "objection", "consent-withdrawn", "poisoned", "unlicensed", "retention", "other"]
 Id = str | int
+
+
+def _an_id(value: Any) -> Id:
+    if isinstance(value, bool) or not isinstance(value, str | int | np.integer):
+        raise ValueError("an id is a text or a whole number")  # true and 1.0 are not the record 1
+    return nfc(str(value)) if isinstance(value, str) else int(value)
+
+
+_Named = Annotated[Id, BeforeValidator(_an_id)]
 
 
 class ForgetRequest(Record):
@@ -24,8 +35,8 @@ class ForgetRequest(Record):
         verified_how: how the requester's right was checked.
     """
 
-    records: tuple[Id, ...] = ()
-    subject: Id | None = None
+    records: tuple[_Named, ...] = ()
+    subject: _Named | None = None
     ground: Ground = "erasure"
     requested_at: datetime | None = None
     verified_how: Literal["record-key", "capability", "owner-asserted"] = "owner-asserted"

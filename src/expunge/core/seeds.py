@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from expunge.core.canonical import sha256
+from expunge.core.canonical import nfc, sha256
 from expunge.core.errors import BadInput
 
 U64 = npt.NDArray[np.uint64]
@@ -27,12 +26,15 @@ def id_bytes(value: object) -> bytes:
     """Return the canonical bytes of a record or subject id: ``i`` + int64, or ``s`` + NFC UTF-8 (spec X03).
 
     Raises:
-        BadInput: neither a 64-bit integer nor a string.
+        BadInput: neither a 64-bit integer nor a string of whole characters.
     """
     if type(value) is int and -(2**63) <= value < 2**63:
         return b"i" + value.to_bytes(8, "big", signed=True)
     if isinstance(value, str):
-        return b"s" + (value if value.isascii() else unicodedata.normalize("NFC", value)).encode()
+        try:
+            return b"s" + nfc(value).encode()
+        except UnicodeEncodeError as error:
+            raise BadInput("an id holds half a surrogate pair") from error
     if isinstance(value, int | np.integer) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
         return b"i" + int(value).to_bytes(8, "big", signed=True)
     raise BadInput(f"an id must be a string or a 64-bit integer, not {type(value).__name__}")

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from expunge.core.canonical import Arrays
 from expunge.core.columns import Column
 from expunge.core.dataset import Dataset
+from expunge.core.errors import BadData
 from expunge.core.seeds import Key
 
 Bins = npt.NDArray[np.uint8]
@@ -60,8 +61,14 @@ def grid_range(cell: Ints, count: Ints) -> tuple[float, float]:
 
 
 def range_between(first: int, last: int) -> tuple[float, float]:
-    """Return the range [low, high) that spans two cells, on steps of a power of two."""
+    """Return the range [low, high) that spans two cells, on steps of a power of two.
+
+    Raises:
+        BadData: the range is wider than floating-point numbers reach.
+    """
     a, b = cell_edge(first), cell_edge(last + 1)
+    if not np.isfinite(4 * b) or not np.isfinite(4 * a):
+        raise BadData("a column holds values beyond 1e307", hint="Scale the column, or blank what is not a real value.")
     step = float(2.0 ** np.ceil(np.log2((b - a) / 4)))
     return float(np.floor(a / step) * step), float(np.ceil(b / step) * step)
 
@@ -144,7 +151,7 @@ class Grid:
     def _cut(self, feature: Feature, values: npt.NDArray[np.float64]) -> Bins:
         n_cells = self.n_bins - 3
         width = (feature.high - feature.low) / n_cells
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             inside = np.floor((values - feature.low) / width)
             bins = 2 + np.clip(inside, 0, n_cells - 1)
             bins = np.where(values < feature.low, 1, np.where(values >= feature.high, self.n_bins - 1, bins))

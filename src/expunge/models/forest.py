@@ -86,6 +86,7 @@ class Forest:
         labels = class_labels(data)
         model = self._unbuilt(data, key, labels)
         model.trees = forestry.build(model.members(), model.tables, model.roots, self.n_jobs, progress)
+        model.owned = set(range(self.n_trees))
         model.fit_s = time.perf_counter() - began
         return model
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -82,6 +82,7 @@ class ForestModel:
         alive: which records are kept, shape (n,).
         class_counts: kept records of each class, shape (k,).
         trees: the trees.
+        owned: the trees that no other model shares; the others are copied before they are repaired in place.
         fit_s: how long a full fit took, in seconds; 0 = unknown.
     """
 
@@ -99,6 +100,7 @@ class ForestModel:
     alive: npt.NDArray[np.bool_]
     class_counts: npt.NDArray[np.int64]
     trees: list[Tree]
+    owned: set[int] = field(default_factory=set)
     fit_s: float = 0.0
 
     # -- what every model does ---------------------------------------------------------------------------------
@@ -210,7 +212,7 @@ class ForestModel:
         return self._refitted(rows) or self._repaired(rows, copy=True)
 
     def forget(self, ids: Iterable[Id]) -> None:
-        """Forget these records in place: as `without`, but the trees are not copied.
+        """Forget these records in place: as `without`, but trees that only this model holds are not copied.
 
         All or nothing: an interrupt waits until the repair is done.
 
@@ -236,15 +238,18 @@ class ForestModel:
 
     def _repaired(self, rows: npt.NDArray[np.int64], copy: bool) -> ForestModel:
         if not len(rows):
-            return replace(self)
+            self.owned = set()
+            return replace(self, owned=set())
         from expunge.models.kernels.forest import forget_tree
 
         tally, _, vanished = self.tally.without(rows)
         dead = np.zeros(len(self.alive), bool)
         dead[rows] = True
         trees = list(self.trees)
+        owned = set() if copy else set(self.owned)
         for t, hit in self._touched(rows).items():
-            new = trees[t].copy() if copy else trees[t]
+            new = trees[t] if t in owned else trees[t].copy()
+            owned.add(t)
             nodes, counts, hf, hist = forget_tree(
                 new.nodes, new.counts, new.hf, new.hist, new.meta, new.rows, *self.tables, self.roots[t], hit, dead
             )
@@ -256,7 +261,10 @@ class ForestModel:
             alive=self.alive & ~dead,
             class_counts=self.class_counts - np.bincount(self.y[rows], minlength=len(self.labels)),
             trees=trees,
+            owned=owned,
         )
+        if copy:
+            self.owned = set()  # the trees that were not touched are shared from now on
         after.__dict__ |= {"tables": self.tables, "roots": self.roots}  # the encoded records are shared, not copied
         return after
 
@@ -291,6 +299,7 @@ class ForestModel:
         place = np.cumsum(self.alive, dtype=np.int32) - 1
         place = np.append(place, np.int32(-1))  # -1 marks a gap in a tree's rows
         self.trees = [replace(t, rows=place[t.rows]) for t in self.trees]
+        self.owned = set()  # rows are new, but the other arrays may be shared
         self.source = self.source.take(self.alive)
         self.codes = np.ascontiguousarray(self.codes[:, self.alive])
         self.y, self.h = self.y[self.alive], self.h[self.alive]
