@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from expunge import catalog
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,3 +55,11 @@ def shared_data() -> Callable[..., pd.DataFrame]:
         return pd.read_csv(found[0], low_memory=False, **options)  # type: ignore[call-overload,no-any-return]
 
     return load
+
+
+@pytest.fixture(scope="module", autouse=True)
+def menu_as_shipped() -> Iterator[None]:
+    """What a module puts on the menu for its tests is gone after them."""
+    before = catalog.ENTRIES
+    yield
+    catalog.ENTRIES = before

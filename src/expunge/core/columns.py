@@ -16,7 +16,7 @@ Kind = Literal["number", "category", "text", "date", "boolean"]
 CODED: frozenset[str] = frozenset({"category", "text"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Column:
     """One column.
 

@@ -44,7 +44,19 @@ def _labels(y: npt.NDArray[Any]) -> Column:
     return Column.of_texts([str(v) for v in y])
 
 
-@dataclass(frozen=True)
+def _in_form_of(known: npt.NDArray[Any], value: Id) -> Id | None:
+    """Return an id as a number where the known ids are numbers, else as text; None if it cannot be one of them."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, str | int | np.integer):
+        return None
+    if known.dtype.kind != "i":
+        text = nfc(str(value))
+        return None if "\0" in text else text  # numpy ends a text there
+    if isinstance(value, str) and not re.fullmatch(r"-?[0-9]{1,19}", value):
+        return None
+    return int(value)
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Records in columns.
 
@@ -154,7 +166,7 @@ class Dataset:
         return frozenset(self.ids.tolist())
 
     @cached_property
-    def _position(self) -> dict[Id, int]:
+    def _position(self) -> dict[Id | None, int]:
         return {value: row for row, value in enumerate(self.ids.tolist())}
 
     def positions(self, ids: Iterable[Id]) -> npt.NDArray[np.int64]:
@@ -164,31 +176,26 @@ class Dataset:
             UnknownRecord: naming up to three ids that are not here.
         """
         wanted = list(ids)
-        at = self._position
-        rows = [
-            -1 if isinstance(i, bool | np.bool_) else at.get(nfc(i) if isinstance(i, str) else i, -1) for i in wanted
-        ]
+        rows = [self._position.get(i, -1) for i in self.named(wanted)]
         lost = [i for i, row in zip(wanted, rows, strict=True) if row < 0]
         if lost:
             raise UnknownRecord(f"{len(lost)} of {len(wanted)} records are not in the data, first {lost[:3]}")
         return np.array(rows, np.int64)
+
+    def named(self, ids: Iterable[Id]) -> list[Id | None]:
+        """Return ids in the form that this data's ids have; None for what cannot be one.
+
+        Where ids are numbers, ``"17"`` is the record 17; where they are texts, 17 is the record ``"17"``.
+        """
+        return [_in_form_of(self.ids, i) for i in ids]
 
     def owned_by(self, subject: Id) -> tuple[Id, ...]:
         """Return the ids that a subject owns; empty if none.
 
         Where subjects are numbers, ``"17"`` is the subject 17; where they are texts, 17 is the subject ``"17"``.
         """
-        if isinstance(subject, bool) or not isinstance(subject, str | int | np.integer):
-            return ()
-        if self.subjects.dtype.kind == "i":
-            if isinstance(subject, str) and not re.fullmatch(r"-?[0-9]{1,19}", subject):
-                return ()
-            subject = int(subject)
-        else:
-            subject = nfc(str(subject))
-            if "\0" in subject:  # numpy ends a text there
-                return ()
-        return tuple(self.ids[self.subjects == subject].tolist())
+        own = _in_form_of(self.subjects, subject)
+        return () if own is None else tuple(self.ids[self.subjects == own].tolist())
 
     def take(self, rows: npt.NDArray[Any]) -> Dataset:
         """Return the records at these rows (positions or a mask), in their order."""

@@ -46,29 +46,33 @@ class Deployment:
             UnknownSubject: the subject owns no record at all.
             NothingLeft: no training record would be left.
         """
-        held = self.holdout
+        held = self._held(request)
         if request.subject is not None:
             ids = self.data.owned_by(request.subject)
-            if not ids and not (held and held.owned_by(request.subject)):
+            if not ids and not held:
                 raise UnknownSubject(f"subject {request.subject!r} owns no record here")
         else:
-            known = set(held.id_set & set(request.records)) if held else set()
-            ids = tuple(i for i in request.records if i not in known)
-            self.data.positions(ids)
+            aside, forms = set(held), self.data.named(request.records)
+            asked = [i for i, form in zip(request.records, forms, strict=True) if form not in aside]
+            ids = tuple(self.data.ids[list(dict.fromkeys(self.data.positions(asked).tolist()))].tolist())
         if len(ids) >= len(self.data):
             raise NothingLeft("the request names every training record")
         return ids
 
+    def _held(self, request: ForgetRequest) -> tuple[Id, ...]:
+        """Return the ids of the holdout records that the request names."""
+        if self.holdout is None:
+            return ()
+        if request.subject is not None:
+            return self.holdout.owned_by(request.subject)
+        named = dict.fromkeys(self.holdout.named(request.records))
+        return tuple(i for i in named if i is not None and i in self.holdout.id_set)
+
     def with_model(self, model: Model, request: ForgetRequest, fit_s: float | None = None) -> Self:
         """Return the deployment after the request: the new model, and neither data nor holdout hold the records."""
-        ids = self.targets(request)
-        holdout = self.holdout
-        if holdout is not None:
-            if request.subject is not None:
-                gone = holdout.owned_by(request.subject)
-            else:
-                gone = tuple(i for i in request.records if i in holdout.id_set)
-            holdout = holdout.without(gone) if gone else holdout
+        ids, held, holdout = self.targets(request), self._held(request), self.holdout
+        if holdout is not None and held:
+            holdout = holdout.without(held)
         data = self.data.without(ids) if ids else self.data
         return replace(self, data=data, model=model, holdout=holdout, fit_s=fit_s or self.fit_s)
 

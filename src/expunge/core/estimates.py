@@ -126,8 +126,9 @@ def auc(positives: npt.ArrayLike, negatives: npt.ArrayLike) -> Interval:
     variance = float(v_pos.var(ddof=1) / m + v_neg.var(ddof=1) / n)
     if variance < 1e-12 or area in (0.0, 1.0):
         few = min(m, n)
-        rough = proportion(round(area * few), few)
-        return Interval(area, min(rough.low, area), max(rough.high, area), m + n)
+        low = proportion(int(np.floor(area * few + ROUNDING)), few).low
+        high = proportion(int(np.ceil(area * few - ROUNDING)), few).high
+        return Interval(area, min(low, area), max(high, area), m + n)
     logit = np.log(area / (1 - area))
     half = Z * np.sqrt(variance) / (area * (1 - area))
     low, high = (float(1 / (1 + np.exp(-v))) for v in (logit - half, logit + half))

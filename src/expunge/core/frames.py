@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from expunge.core.columns import CODED, Column, Kind, normal_ids
 from expunge.core.errors import BadData, BadTarget, MissingColumn
@@ -154,7 +153,7 @@ def _column(series: pd.Series[Any], kind: Kind | None) -> tuple[Column | None, s
     try:
         values = {"date": _days, "boolean": _truths}.get(kind, _numbers)(series)
     except (ValueError, TypeError, OverflowError) as error:
-        raise BadData(f"column {series.name!r} cannot be read as a {kind}: {error}") from error
+        raise BadData(f"column {series.name!r} is not of kind {kind!r}: {error}") from error
     if np.isinf(values).any():
         raise BadData(f"column {series.name!r} holds infinite values", hint="Replace them by blanks or real numbers.")
     return Column(kind, values), note
@@ -217,7 +216,7 @@ def _days(series: pd.Series[Any]) -> Any:
     return _in_days(days - np.array(0, days.dtype))
 
 
-def _in_days(spans: npt.NDArray[np.timedelta64]) -> Any:
+def _in_days(spans: Any) -> Any:
     """Return spans of time as days; whole days are exact, and the unit that the spans are kept in does not show."""
     day = np.timedelta64(1, "D")
     whole = spans.astype("m8[D]")

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from expunge.core.canonical import Arrays, state_digest
 from expunge.core.dataset import Dataset
 from expunge.core.errors import BadTarget, ClassVanished, NothingLeft
+from expunge.core.guarantee import Grade, Guarantee
 from expunge.core.request import Id
 from expunge.core.seeds import Key
 
@@ -31,6 +32,26 @@ class Identity:
     def digest(self, state: Arrays) -> str:
         """Return the hex digest of a state under this identity."""
         return state_digest(self.learner, self.schema, self.commitment, state)
+
+
+KEY_UNCHANGED = "the secret key of the draws is the one committed to, and unchanged"
+EXACT_ASSUMES = (
+    KEY_UNCHANGED,
+    "the schema (kinds of columns, declared classes) does not depend on the forgotten records",
+    "code and environment are those of the digests in the statement",
+    "every record of these persons that was learnt from is in the data set",
+)
+"""What exactness rests on for every model (spec X01)."""
+
+
+def exactly(grade: Grade, *more: str) -> Guarantee:
+    """Return the exact guarantee of a model and its encoder, with what it rests on.
+
+    Args:
+        grade: ``bits`` or ``bits-here``.
+        more: further assumptions of this model.
+    """
+    return Guarantee(kind="exact", grade=grade, assumptions=(*EXACT_ASSUMES, *more), covers=("model", "encoder"))
 
 
 def class_labels(data: Dataset) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BeforeValidator, model_validator
 
-from expunge.core.canonical import nfc
+from expunge.core.canonical import MAX_SAFE_INTEGER, nfc
 from expunge.core.record import Record
 
 Ground = Literal["erasure", "objection", "consent-withdrawn", "poisoned", "unlicensed", "retention", "other"]
@@ -18,7 +18,9 @@ Id = str | int
 def _an_id(value: Any) -> Id:
     if isinstance(value, bool) or not isinstance(value, str | int | np.integer):
         raise ValueError("an id is a text or a whole number")  # true and 1.0 are not the record 1
-    return nfc(str(value)) if isinstance(value, str) else int(value)
+    if isinstance(value, str):
+        return nfc(value)
+    return int(value) if abs(int(value)) <= MAX_SAFE_INTEGER else str(int(value))  # as text it can travel
 
 
 _Named = Annotated[Id, BeforeValidator(_an_id)]

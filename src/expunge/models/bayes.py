@@ -16,7 +16,7 @@ from expunge.core.dataset import Dataset
 from expunge.core.deployment import Prediction
 from expunge.core.errors import BadInput, StoreDamaged
 from expunge.core.guarantee import Guarantee
-from expunge.core.models import Identity, class_labels
+from expunge.core.models import Identity, class_labels, exactly
 from expunge.core.seeds import Key
 from expunge.models.encode import MAX_NOMINAL, Feature, Grid, cells, grid_range
 from expunge.models.kept import Kept
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 
 Ints = npt.NDArray[np.int64]
 BLOCK = 1 << 16
-ASSUMPTIONS = (
-    "the key of the hash buckets is unchanged",
-    "the schema (kinds of columns, declared classes) does not depend on the forgotten records",
-)
 
 
 @dataclass(frozen=True)
@@ -231,7 +227,7 @@ class BayesModel:
 
     def guarantee(self) -> Guarantee:
         """Return exact, in bits."""
-        return Guarantee(kind="exact", grade="bits", assumptions=ASSUMPTIONS, covers=("model", "encoder"))
+        return exactly("bits")
 
     def _left(self, gone: Dataset) -> tuple[Occupied, ...] | None:
         """Return the counts behind the grid without these records; None where the grid moves."""

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from expunge.core.costs import FOREST_CURVE, along
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Prediction
 from expunge.core.errors import BadInput, NothingLeft, UnknownRecord
 from expunge.core.guarantee import Guarantee
-from expunge.core.models import Identity, check_classes
+from expunge.core.models import Identity, check_classes, exactly
 from expunge.core.seeds import Key
 from expunge.models import trees as forestry
 from expunge.models.encode import Grid, Tally
@@ -25,15 +26,7 @@ if TYPE_CHECKING:
     from expunge.core.roles import Floats
     from expunge.models.kernels.splits import Rules, Table
 
-CURVE = ((1, 0.0025), (10, 0.02), (100, 0.15), (1000, 0.52))
-"""Share of a refit that forgetting m records costs (spec XP03); above, three quarters of a refit."""
-
-_CURVE = ([*(float(np.log(m)) for m, _ in CURVE), 12.0], [*(share for _, share in CURVE), 0.75])
-
-ASSUMPTIONS = (
-    "the key is the one committed to, and unchanged",
-    "the schema (kinds of columns, declared classes) does not depend on the forgotten records",
-)
+PUBLIC_SEED = "the seed is public: anybody can compute which trees a record is in, and choose ids by it"
 
 
 class Grower(Protocol):
@@ -181,8 +174,7 @@ class ForestModel:
 
     def guarantee(self) -> Guarantee:
         """Return what `without` promises."""
-        public = ("the seed is public: anybody can compute which trees a record is in",) if self.key.is_public else ()
-        return Guarantee(kind="exact", grade="bits", assumptions=ASSUMPTIONS + public, covers=("model", "encoder"))
+        return exactly("bits", *([PUBLIC_SEED] if self.key.is_public else []))
 
     def rows_of(self, ids: Iterable[Id]) -> npt.NDArray[np.int64]:
         """Return the rows of living records, after every check that a deletion needs.
@@ -275,7 +267,7 @@ class ForestModel:
         touched = self._touched(rows)
         fit_s = self.fit_s or None
         moves = self.tally.without(rows)[1]
-        share = 1.0 if moves else float(np.interp(np.log(max(len(rows), 1)), *_CURVE))
+        share = 1.0 if moves else along(FOREST_CURVE, len(rows))
         bound = 1.0 if moves else len(touched) / len(self.trees)
         why = (
             "a column's range moves, so the forest is fitted again"

@@ -16,7 +16,7 @@ from expunge.core.dataset import Dataset
 from expunge.core.deployment import Prediction
 from expunge.core.errors import BadInput, BadTarget, StoreDamaged, TooLarge
 from expunge.core.guarantee import Guarantee
-from expunge.core.models import Identity, class_labels
+from expunge.core.models import Identity, class_labels, exactly
 from expunge.core.seeds import Key
 from expunge.models.gram import BLOCK, TARGET_TOP, Goal, Sums, design
 from expunge.models.kept import Kept
@@ -30,10 +30,7 @@ if TYPE_CHECKING:
 
 TARGET_BITS = 18
 """The step of a learnt number target is σ/2¹⁸."""
-ASSUMPTIONS = (
-    "the schema (kinds of columns, declared classes, declared target step) does not depend on the forgotten records",
-    "weights are compared under one build and thread count of BLAS and LAPACK; the integer sums behind them anywhere",
-)
+BLAS = "weights are compared under one build and thread count of BLAS and LAPACK; the integer sums behind them anywhere"
 
 
 @dataclass(frozen=True)
@@ -183,7 +180,7 @@ class RidgeModel:
 
     def guarantee(self) -> Guarantee:
         """Return exact, ``bits-here`` (the sums are ``bits``)."""
-        return Guarantee(kind="exact", grade="bits-here", assumptions=ASSUMPTIONS, covers=("model", "encoder"))
+        return exactly("bits-here", BLAS)
 
     def _downdated(self, gone: Dataset) -> tuple[Scale, Goal, Sums] | None:
         scale, goal = self.scale.without(gone), self.goal.without(gone)

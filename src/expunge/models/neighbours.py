@@ -14,7 +14,7 @@ from expunge.core.dataset import Dataset
 from expunge.core.deployment import Prediction
 from expunge.core.errors import BadInput, StoreDamaged
 from expunge.core.guarantee import Guarantee
-from expunge.core.models import Identity, class_labels
+from expunge.core.models import Identity, class_labels, exactly
 from expunge.core.seeds import Key, id_bytes
 from expunge.models.kept import Kept, Mask
 from expunge.models.scale import Codes, Scale
@@ -29,10 +29,6 @@ Ints = npt.NDArray[np.int64]
 BLOCK = 8192
 CELLS = 1 << 22
 """Distances held at once."""
-ASSUMPTIONS = (
-    "the key of the hash buckets is unchanged",
-    "the schema (kinds of columns, declared classes) does not depend on the forgotten records",
-)
 
 
 @dataclass(frozen=True)
@@ -212,7 +208,7 @@ class NeighboursModel:
 
     def guarantee(self) -> Guarantee:
         """Return exact, in bits."""
-        return Guarantee(kind="exact", grade="bits", assumptions=ASSUMPTIONS, covers=("model", "encoder"))
+        return exactly("bits")
 
     def without(self, ids: Iterable[Id]) -> NeighboursModel:
         """Return the model that never saw these records; self is untouched.

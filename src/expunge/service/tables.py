@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ def read_ids(path: Path, *known: Dataset) -> tuple[Id, ...]:
         raise BadData(f"{path.name} names no record")
     if any(data.ids.dtype.kind != "i" for data in known):
         return tuple(lines)
-    odd = [line for line in lines if not line.lstrip("-").isdigit() or len(line) > 19]
+    odd = [line for line in lines if not re.fullmatch(r"-?[0-9]{1,19}", line)]
     if odd:
         raise UnknownRecord(f"ids are numbers here, and {odd[0]!r} is not one")
     return tuple(int(line) for line in lines)

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from expunge.core.deployment import Deployment
 from expunge.core.guarantee import Guarantee
+from expunge.core.models import EXACT_ASSUMES, exactly
 from expunge.core.roles import Promises
-
-ASSUMPTIONS: Final = (
-    "the key of the model's draws is unchanged",
-    "encoders and schema are declared, or learnt from the kept records only",
-    "code and environment are those of the digests in this statement",
-    "every record of these persons that was learnt from is in the data set",
-)
 
 
 def exactness(deployment: Deployment) -> Guarantee:
@@ -21,6 +13,6 @@ def exactness(deployment: Deployment) -> Guarantee:
     model = deployment.model
     own = model.guarantee() if isinstance(model, Promises) else None
     if own is None or own.kind != "exact":
-        return Guarantee(kind="exact", grade="bits-here", assumptions=ASSUMPTIONS)
-    missing = tuple(a for a in ASSUMPTIONS if a not in own.assumptions)
+        return exactly("bits-here")
+    missing = tuple(a for a in EXACT_ASSUMES if a not in own.assumptions)
     return own.model_copy(update={"assumptions": (*own.assumptions, *missing)})
