@@ -144,8 +144,7 @@ def auc_interval(found: Measured, positive: Mask, owners: Owners, like: Interval
         if like is not None:
             half = (like.high - like.low) / 2
             return Interval(found.value, max(-1.0, found.value - half), min(1.0, found.value + half), count)
-        rough = estimates.proportion(round(found.value * min(k_pos, k_neg)), min(k_pos, k_neg))
-        return Interval(found.value, min(rough.low, found.value), max(rough.high, found.value), count)
+        return estimates.around(found.value, min(k_pos, k_neg), count)
     degrees = variance**2 / (v_pos**2 / (k_pos - 1) + v_neg**2 / (k_neg - 1))
     half = student(degrees) * float(np.sqrt(variance))
     if like is not None:
@@ -189,6 +188,5 @@ def share(values: Floats, owners: Owners) -> Interval:
         return estimates.proportion(int(values.sum()), len(values))
     found = mean(values)
     if found.value in (0.0, 1.0):
-        rough = estimates.proportion(round(found.value * k), k)
-        return Interval(found.value, rough.low, rough.high, len(values))
+        return estimates.around(found.value, k, len(values))
     return found.interval(owners, (0.0, 1.0))

@@ -124,9 +124,7 @@ def _interval(measure: _Measure, result: Measured, owners: Owners) -> Interval:
     """Return the interval; a share that is 0 or 1 in every record is not taken for certain."""
     found = result.interval(owners, measure.bounds)
     if measure.bounds == (0.0, 1.0) and result.value in (0.0, 1.0):
-        k = len(np.unique(owners))
-        rough = estimates.proportion(round(result.value * k), k)
-        return Interval(result.value, rough.low, rough.high, found.n)
+        return estimates.around(result.value, len(np.unique(owners)), found.n)
     return found
 
 

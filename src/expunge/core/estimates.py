@@ -44,6 +44,21 @@ def proportion(successes: int, n: int) -> Interval:
     return Interval(share, max(0.0, centre - half), min(1.0, centre + half), n)
 
 
+def around(share: float, trials: int, n: int) -> Interval:
+    """Return a share whose own variance came out as zero, with the interval that this many trials would leave.
+
+    The hull of `proportion`'s intervals of the whole numbers of successes below and above the share.
+
+    Args:
+        share: the estimate, in [0, 1].
+        trials: the independent units behind it.
+        n: the records behind it, for the result.
+    """
+    low = proportion(int(np.floor(share * trials + ROUNDING)), trials).low
+    high = proportion(int(np.ceil(share * trials - ROUNDING)), trials).high
+    return Interval(share, min(low, share), max(high, share), n)
+
+
 def mean(values: npt.ArrayLike) -> Interval:
     """Return a mean with Student's t interval.
 
@@ -125,10 +140,7 @@ def auc(positives: npt.ArrayLike, negatives: npt.ArrayLike) -> Interval:
     area = float(v_pos.mean())
     variance = float(v_pos.var(ddof=1) / m + v_neg.var(ddof=1) / n)
     if variance < 1e-12 or area in (0.0, 1.0):
-        few = min(m, n)
-        low = proportion(int(np.floor(area * few + ROUNDING)), few).low
-        high = proportion(int(np.ceil(area * few - ROUNDING)), few).high
-        return Interval(area, min(low, area), max(high, area), m + n)
+        return around(area, min(m, n), m + n)
     logit = np.log(area / (1 - area))
     half = Z * np.sqrt(variance) / (area * (1 - area))
     low, high = (float(1 / (1 + np.exp(-v))) for v in (logit - half, logit + half))
