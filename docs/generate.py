@@ -108,7 +108,8 @@ def command_page() -> str:
 
     def told(command: click.Command, name: str) -> list[str]:
         # a width of its own, so that the page is the same whatever the terminal
-        context = click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
+        shape = {**cli.context_settings, "terminal_width": 100, "max_content_width": 100}
+        context = click.Context(command, info_name=name, **shape)
         return ["```text", command.get_help(context).strip(), "```", ""]
 
     lines = [

@@ -53,10 +53,10 @@ class Entry:
 
 
 ENTRIES: tuple[Entry, ...] = (
-    Entry("learner", "forest", "expunge.models.forest:Forest", "A random forest that forgets exactly, tree by tree."),
-    Entry("learner", "ridge", "expunge.models.linear:Ridge", "Ridge regression and classification on a Gram matrix."),
-    Entry("learner", "bayes", "expunge.models.bayes:NaiveBayes", "Naive Bayes on integer counts."),
-    Entry("learner", "neighbours", "expunge.models.neighbours:Neighbours", "Nearest neighbours, with exact deletion."),
+    Entry("learner", "forest", "expunge.models.forest:Forest", "A random forest, for classes."),
+    Entry("learner", "ridge", "expunge.models.linear:Ridge", "Ridge regression, for numbers and for classes."),
+    Entry("learner", "bayes", "expunge.models.bayes:NaiveBayes", "Naive Bayes on integer counts, for classes."),
+    Entry("learner", "neighbours", "expunge.models.neighbours:Neighbours", "Nearest neighbours, for classes."),
     Entry(
         "unlearner",
         "native",

@@ -186,6 +186,18 @@ def test_numbers_for_people(value, text):
     assert wording.number(value) == text
 
 
+def test_times_for_people():
+    assert wording.moment("2026-03-01T09:05:59+02:00") == "2026-03-01 07:05 UTC"
+    assert [wording.moment(text) for text in ("2026-03-01", "last spring")] == ["2026-03-01", "last spring"]
+
+
+def test_the_figure_of_losses_says_when_the_forgotten_are_not_drawn(made, page):
+    assert "Dashed lines are means of the forgotten" in page
+    others = tuple(h for h in made.curves.losses if h.group == "holdout")
+    bare = made.model_copy(update={"curves": made.curves.model_copy(update={"losses": others})})
+    assert "too few to be drawn" in render_html(bare)
+
+
 def test_findings_compare_with_the_retrained_model_not_with_one_half(made):
     said = " ".join(wording.findings(made.evidence))
     assert "could tell from the old model" in said

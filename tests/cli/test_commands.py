@@ -133,6 +133,17 @@ def test_verify_loads_no_learning_library_in_its_own_process(cli: Run, store: Pa
     assert json.loads(done.stdout)["learning_libraries_loaded"] == []
 
 
+def test_a_closed_pipe_is_not_a_refutation() -> None:
+    line = [sys.executable, "-m", "expunge.cli", "catalog"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.wait(timeout=60) == 141
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
 def test_a_real_ctrl_c_while_training_leaves_nothing(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     frame = pd.DataFrame(draw.normal(size=(20000, 20)), columns=[f"x{j}" for j in range(20)])

@@ -122,6 +122,7 @@ def test_what_a_killed_training_left_is_swept_up(cli: Run, table: Path, tmp_path
         (["--subject", PERSON, "--guarantee", "exact", "--records"], None),
         ([], None),
         (["--subject", PERSON, "--resume"], None),
+        (["--subject", PERSON, "--subject", STRANGER], None),
     ],
 )
 def test_bad_requests(cli: Run, store: Path, arguments: list[str], kind: type[errors.ExpungeError] | None) -> None:
@@ -253,6 +254,32 @@ def test_errors_as_json(cli: Run, tmp_path: Path) -> None:
     code, _, err = cli("log", "--json")
     assert code == 2
     assert json.loads(err)["error"]["code"] == "usage"
+
+
+@pytest.mark.parametrize("asked", [["trian"], ["train"], ["forget", "here"], ["verify", "none.json"], ["seals"]])
+def test_usage_errors_have_the_format_of_all_others(cli: Run, asked: list[str]) -> None:
+    code, out, err = cli(*asked)
+    assert (code, out) == (2, "")
+    assert err.startswith("error[usage]: ")
+    assert "--help` says what it takes." in err
+
+
+def test_without_a_command_the_help_is_shown(cli: Run) -> None:
+    code, _, err = cli()
+    assert code == 2
+    assert "Commands:" in err
+
+
+def test_resuming_takes_no_other_wish(cli: Run, store: Path) -> None:
+    for more in ("--dry-run", "--keep-before=3"):
+        code, _, err = cli("forget", store, "--resume", more)
+        assert code == 2
+        assert "error[usage]" in err
+
+
+def test_a_page_that_cannot_be_written(cli: Run, store: Path, tmp_path: Path) -> None:
+    assert cli("forget", store, "--subject", PERSON, "--shadows", "0")[0] == 0
+    failed(cli("report", store, "--out", tmp_path / "no" / "page.html"), errors.StoreFull)
 
 
 def test_surprises_are_short(cli: Run, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

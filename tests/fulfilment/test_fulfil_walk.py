@@ -17,6 +17,7 @@ from expunge.core.deployment import Cost, Outcome, Prediction
 from expunge.core.errors import (
     BadInput,
     ClaimRefuted,
+    DuplicateId,
     Interrupted,
     MalformedEvidence,
     NoPlan,
@@ -469,3 +470,20 @@ def test_unlearning_reports_ticks(deployment, request_):
         with pytest.raises(Interrupted):
             fulfil(request_, deployment, policy=LIGHT, tick=tick)
     assert ticks == [(0, 10)]
+
+
+def test_an_unlearner_that_leaves_the_holdout_is_found_out(deployment, menu):
+    request = ForgetRequest(records=[*deployment.data.ids.tolist()[:1], *deployment.holdout.ids.tolist()[:1]])
+    menu("unlearner", "liar", Liar(lambda before, after: replace(after, holdout=before.holdout)))
+    with pytest.raises(ClaimRefuted, match="holdout"):
+        fulfil(request, deployment, policy=LIGHT)
+    held = replace(deployment.holdout, subjects=deployment.data.subjects[: len(deployment.holdout)])
+    whose = ForgetRequest(subject=deployment.data.subjects.tolist()[0])
+    with pytest.raises(ClaimRefuted, match="holdout"):
+        fulfil(whose, replace(deployment, holdout=held), policy=LIGHT)
+
+
+def test_an_id_that_is_in_training_data_and_holdout_alike_is_refused(deployment):
+    held = replace(deployment.holdout, ids=deployment.data.ids[: len(deployment.holdout)])
+    with pytest.raises(DuplicateId, match="share ids"):  # it would be taken from the holdout only
+        fulfil(ForgetRequest(records=held.ids.tolist()[:1]), replace(deployment, holdout=held), policy=LIGHT)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 
 from expunge.core.errors import (
+    BadInput,
+    Interrupted,
     KeyUnsafe,
+    LogRewritten,
     NothingLeft,
     RequestHeld,
     RequestRefused,
+    StoreMissing,
     StoreUnfinished,
     UnknownRecord,
     UnknownSubject,
@@ -21,7 +26,9 @@ from expunge.core.policy import Policy
 from expunge.core.request import ForgetRequest
 from expunge.core.ruling import Ruling
 from expunge.defences.screens.quota import Quota
+from expunge.service.database import Database
 from expunge.service.forgetting import Wish, dry_run, forget, resume
+from expunge.service.pages import certificate
 from expunge.service.reading import headline, log_of, report_of, seals_of
 from expunge.service.store import Store
 from expunge.trust.verify import verify
@@ -204,3 +211,102 @@ def test_a_refusal_is_logged_with_a_receipt_of_its_own(root: Path, monkeypatch: 
         assert store.deployment().data.owned_by(PERSON)
     assert PERSON.encode() not in (root / "database.sqlite").read_bytes()
     assert resume(root) is None
+
+
+@pytest.mark.parametrize("method", ["shred", "scrub", "set_case"])
+def test_a_refusal_that_was_stopped_is_finished_once(root: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    no = Ruling(screen="quota", verdict="refuse", reasons=("Not today.",))
+    real = getattr(Database, method)
+    stops = [True]
+
+    def stopped(database: Database, *given: object, **named: object) -> None:
+        real(database, *given, **named)
+        if stops and "closed" not in given:
+            stops.clear()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Quota, "judge", lambda *_: no)
+        patch.setattr(Database, method, stopped)
+        with pytest.raises(Interrupted):
+            forget(root, wish())
+    with pytest.raises(StoreUnfinished):
+        forget(root, wish("person1@example.org"))
+    with pytest.raises(RequestRefused):
+        resume(root)
+    assert resume(root) is None
+    assert [e["type"] for e in log_of(root, check=True)["entries"]] == ["MANIFEST", "DECISION"]
+    assert PERSON.encode() not in (root / "database.sqlite").read_bytes()
+    forget(root, wish("person1@example.org"))
+    assert log_of(root, check=True)["size"] == 4
+
+
+@pytest.mark.parametrize("receipts", ["kept", "lost"])
+@pytest.mark.parametrize(("put_back", "error"), [(True, LogRewritten), (False, StoreMissing)])
+def test_a_lost_or_older_log_is_never_continued(
+    root: Path, tmp_path: Path, put_back: bool, error: type[Exception], receipts: str
+) -> None:
+    shutil.copytree(root / "log", tmp_path / "log")
+    forget(root, wish("person1@example.org"))
+    shutil.rmtree(root / "log")
+    if put_back:
+        shutil.copytree(tmp_path / "log", root / "log")
+    if receipts == "lost":
+        shutil.rmtree(root / "receipts")
+    with pytest.raises(error):
+        log_of(root, check=True)
+    with pytest.raises(error):
+        forget(root, wish())
+    assert resume(root) is None, "nothing was begun"
+    with Store.open(root) as store:
+        assert store.deployment().data.owned_by(PERSON)
+
+
+def test_folders_may_be_missing_and_strange_ones_be_there(root: Path) -> None:
+    for name in ("cache", "sealed", "receipts", "reports"):  # empty ones do not survive every copy
+        shutil.rmtree(root / name)
+    (root / "objects" / "stray").mkdir()
+    (root / "objects" / "stray" / "copy").write_bytes(PERSON.encode())
+    (root / "mine.tmp").mkdir()
+    (root / "elsewhere").mkdir()
+    forget(root, wish(keep_days=1))
+    assert traces(root) == {}
+    assert seals_of(root)
+    shutil.rmtree(root / "cache")
+    (root / "cache").symlink_to(root / "elsewhere")
+    (root / "elsewhere" / "shadow").write_bytes(b"person1@example.org")
+    forget(root, wish("person1@example.org"))
+    assert not list((root / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("keep_days", [None, 30])
+def test_the_receipt_says_what_stays_sealed(root: Path, keep_days: float | None) -> None:
+    done = forget(root, wish(keep_days=keep_days))
+    said = {s.name: (s.status, s.reason) for s in certificate(done.receipt.read_bytes()).scope.stores}
+    assert said["training data"] == said["holdout data"] == ("VERIFIED", None)
+    status, reason = said["model before"]
+    assert status == "PENDING"
+    assert reason is not None
+    if keep_days is None:
+        assert reason == "until the new one is published"
+        assert len(said) == 3
+    else:
+        assert "sealed" in reason
+        assert said["training data before"] == said["holdout data before"] == (status, reason)
+
+
+@pytest.mark.parametrize("keep_days", [1e12, float("inf"), float("nan")])
+def test_a_day_that_does_not_exist_is_refused(root: Path, keep_days: float) -> None:
+    with pytest.raises(BadInput, match="no such day"):
+        forget(root, wish(keep_days=keep_days))
+    assert resume(root) is None
+
+
+def test_after_a_stop_the_receipt_still_names_the_reference(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPUNGE_FAILPOINT", "forget.measure-saved:full")
+    with pytest.raises(Exception, match="full"):
+        forget(root, wish())
+    monkeypatch.delenv("EXPUNGE_FAILPOINT")
+    done = resume(root)
+    assert done is not None
+    assert certificate(done.receipt.read_bytes()).evaluation.reference == "retrained"

@@ -78,7 +78,13 @@ def _by_owner(values: Floats, owners: Owners) -> Floats:
 
 
 def mean(values: Floats) -> Measured:
-    """Return a mean (accuracy, loss, mean squared error)."""
+    """Return a mean (accuracy, loss, mean squared error).
+
+    Raises:
+        BadInput: there is nothing to take it over.
+    """
+    if not len(values):
+        raise BadInput("there are no records to measure on")
     centre = float(values.mean())
     return Measured(centre, (values - centre) / len(values))
 
@@ -87,8 +93,10 @@ def explained(squared_errors: Floats, targets: Floats) -> Measured:
     """Return R² = 1 − S/T, with S the mean squared error and T the targets' variance.
 
     Raises:
-        BadInput: all targets are equal.
+        BadInput: all targets are equal, or there are none.
     """
+    if not len(targets):
+        raise BadInput("there are no records to measure on")
     spread = (targets - targets.mean()) ** 2
     error, total = float(squared_errors.mean()), float(spread.mean())
     if total < TINY:

@@ -131,7 +131,7 @@ def _rocs(rocs: Sequence[Roc]) -> Figure:
 
     attacks = list(dict.fromkeys(r.attack for r in rocs))
     with mpl.rc_context(STYLE):
-        canvas, axes = _canvas(1, len(attacks), 7.0 if len(attacks) > 1 else 4.6, 3.7)
+        canvas, axes = _canvas(1, len(attacks), 7.0, 3.7)
         for ax, attack in zip(axes, attacks, strict=True):
             chosen = sorted((r for r in rocs if r.attack == attack), key=lambda r: r.arm != "reference")
             _roc_panel(ax, attack, chosen)

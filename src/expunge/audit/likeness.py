@@ -34,7 +34,8 @@ class Likeness:
     """Equality of state and memory, largest difference of states, agreement of predictions, RMSE of losses and logits.
 
     Every measure compares an arm with the reference. ``@before`` is the negative control: where it shows no difference
-    either, the records left no trace that this measure could see.
+    either, the records left no trace that this measure could see. The largest difference of states has none: before,
+    it is a number about the forgotten records, often the largest of their values.
 
     Guarantee: none; digest equality is an exact fact about these two models, the rest are measurements.
     Cost: one prediction of forgotten and holdout records for each arm, one pass over the states.
@@ -55,7 +56,7 @@ class Likeness:
             found.append(equal)
             if arm == "after":
                 found.append(_memory_equal(deployment.model, reference.model))
-            found.append(_state_difference(arm, deployment.model.state(), reference.model.state()))
+                found.append(_state_difference(deployment.model.state(), reference.model.state()))
             for group, seen in theirs.items():
                 found += _behaviour(f"{group}@{arm}", Seen(deployment, seen.data), seen, equal.value == 1)
         return found
@@ -75,8 +76,8 @@ def _memory_equal(model: Model, reference: Model) -> Evidence:
     return _fact(name, "digest equality of what lets the model forget again", same, _size(memory))
 
 
-def _state_difference(arm: str, state: Arrays, reference: Arrays) -> Evidence:
-    name = f"likeness.state_max_difference@{arm}"
+def _state_difference(state: Arrays, reference: Arrays) -> Evidence:
+    name = "likeness.state_max_difference@after"
     real = {k for arrays in (state, reference) for k, a in arrays.items() if np.asarray(a).dtype.kind == "f"}
     alike = [k for k in sorted(real) if k in state and k in reference and np.shape(state[k]) == np.shape(reference[k])]
     alike = [k for k in alike if np.asarray(state[k]).size]

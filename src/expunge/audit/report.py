@@ -74,7 +74,7 @@ def _rendered(template: str, **content: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(number=wording.number, seconds=wording.seconds, line=_one_line)
+    made.filters.update(number=wording.number, seconds=wording.seconds, moment=wording.moment, line=_one_line)
     return made.get_template(template).render(**content)
 
 

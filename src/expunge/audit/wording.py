@@ -7,6 +7,7 @@ called hidden or reduced.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from expunge.core.evidence import Evidence
 from expunge.core.guarantee import Guarantee, GuaranteeKind
@@ -156,6 +157,17 @@ def _magnitude(value: float) -> int:
 def seconds(value: float) -> str:
     """Return seconds with their unit."""
     return f"{number(value)} s"
+
+
+def moment(text: str) -> str:
+    """Return an RFC 3339 time to the minute, for people; what is not one as it is."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    if when.tzinfo is None:
+        return text
+    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def cell(evidence: Evidence | None) -> str:

@@ -8,6 +8,11 @@ import click
 
 from expunge.cli.console import json_option, progress, say_waiting, show, table
 
+_READ_AS = (
+    "Attacks: 0.5 is guessing; where the whole interval lies above it, training records can be told apart.",
+    "What forgetting takes away is measured by `expunge forget`, beside a model retrained without the records.",
+)
+
 
 @click.command()
 @click.argument("store", type=click.Path(path_type=Path))
@@ -31,4 +36,5 @@ def audit(store: Path, shadows: int, sample: int, as_json: bool) -> None:
     with progress("auditing") as tick:
         evidence = audit_store(store, n_shadows=shadows, n_sample=sample, tick=tick)
     rows = [(e.name, e.text()) for e in evidence]
-    show(as_json, {"evidence": [e.as_json() for e in evidence]}, table(("evidence", "value"), rows))
+    lines = [*table(("evidence", "value"), rows), "", *_READ_AS]
+    show(as_json, {"evidence": [e.as_json() for e in evidence]}, lines)

@@ -24,6 +24,17 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help=text)(command)
 
 
+def once(ctx: click.Context, option: click.Parameter, given: tuple[str, ...]) -> str | None:
+    """Refuse an option that is given twice, where click would take the last and drop the others in silence.
+
+    Raises:
+        click.BadParameter: it is.
+    """
+    if len(given) > 1:
+        raise click.BadParameter("give it once: a request is for one", ctx, option)
+    return given[0] if given else None
+
+
 def say(*lines: str) -> None:
     """Say something to the person at the terminal: on stderr, so that results can be piped."""
     for line in lines:
@@ -60,7 +71,8 @@ def show_error(error: ExpungeError, as_json: bool) -> None:
     if as_json:
         say(json.dumps({"error": error.as_dict()}, ensure_ascii=False, sort_keys=True))
         return
-    say(click.style(f"error[{error.code}]:", fg="red", bold=True) + f" {error.message}", f"hint: {error.advice}")
+    mark = click.style(f"error[{error.code}]:", fg="red", bold=True)
+    say(f"{mark} {error.message.rstrip()}", f"hint: {error.advice}")
 
 
 def say_waiting(store: Path) -> None:
@@ -70,6 +82,21 @@ def say_waiting(store: Path) -> None:
     ref = waiting(store)
     if ref is not None:
         say(f"note: request {ref} was interrupted and waits; finish it with: expunge forget {store} --resume")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what keeps a result from being written into an error that names the place.
+
+    Raises:
+        StoreFull: no such folder, no rights, or no space.
+    """
+    from expunge.core.errors import StoreFull
+
+    try:
+        yield
+    except OSError as error:
+        raise StoreFull(f"cannot write {path}: {error.strerror or error}") from error
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from expunge.cli.console import fields, json_option, progress, say, show
+from expunge.cli.console import fields, json_option, once, progress, say, show
 
 if TYPE_CHECKING:
     from expunge.core.costs import Plan
@@ -22,7 +22,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("store", type=STORE)
-@click.option("--subject", help="Forget everything that this subject owns.")
+@click.option("--subject", callback=once, multiple=True, help="Forget everything that this subject owns.")
 @click.option("--records", type=FILE, help="Forget the records whose ids are in this file, one a line.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, and what it would cost.")
 @click.option("--approve", is_flag=True, help="A person has looked: carry out what a screen holds.")
@@ -69,6 +69,8 @@ def forget(  # noqa: PLR0917 - click calls it by name
 
     if sum((subject is not None, records is not None, resuming)) != 1:
         raise click.UsageError("Give exactly one of --subject, --records and --resume.")
+    if resuming and (dry_run or keep_before is not None):
+        raise click.UsageError("--resume finishes what was asked before; it takes neither --dry-run nor --keep-before.")
     if resuming:
         with progress("forgetting") as tick:
             finished = forgetting.resume(store, approved=approve, tick=tick)
@@ -77,7 +79,8 @@ def forget(  # noqa: PLR0917 - click calls it by name
         else:
             _show_done(finished, as_json)
         return
-    wish = _wish(store, subject, records, (guarantee, shadows), approve, keep_before)
+    with progress("reading"):
+        wish = _wish(store, subject, records, (guarantee, shadows), approve, keep_before)
     if dry_run:
         rulings, plan = forgetting.dry_run(store, wish)
         show(as_json, {"rulings": [r.as_json() for r in rulings], "plan": plan.as_json()}, _plan_lines(rulings, plan))
@@ -117,5 +120,8 @@ def _show_done(done: Done, as_json: bool) -> None:
     from expunge.service.reading import headline
 
     facts = headline(done)
-    show(as_json, facts, fields(facts))
+    times = {name: None if facts[name] is None else f"{facts[name]:.4g}" for name in ("seconds", "retraining_s")}
+    show(as_json, facts, fields(facts | times))
+    if facts["n_forgotten"] == 0:
+        say("note: these records had been set aside for measurements; the model never learnt them. They are deleted.")
     say(f"Give the receipt to the person; anybody can check it: expunge verify {done.receipt} --trust trust.json")

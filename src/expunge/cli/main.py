@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -12,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 import click
 
 from expunge.cli.console import say, show_error
-from expunge.core.errors import ExpungeError, Interrupted
+from expunge.core.errors import ExpungeError, Interrupted, StoreFull
 from expunge.core.interrupts import was_interrupted
 
 COMMANDS = {
@@ -31,6 +32,10 @@ COMMANDS = {
 """Subcommand → one line; each lives in the module of its name."""
 
 
+class _ReaderGone(Exception):
+    """Nobody reads what is printed any more (``| head``); click would end this like a refuted receipt."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are used, so that ``verify`` loads no learning library."""
 
@@ -45,6 +50,13 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(f"expunge.cli.{cmd_name}"), cmd_name)
         command.short_help = COMMANDS[cmd_name]
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
 
 
 def _version() -> str:
@@ -84,14 +96,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _end(error, as_json)
     except (KeyboardInterrupt, click.Abort):
         return _end(Interrupted(), as_json)
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _end(_Usage("no command is given"), as_json) if as_json else _help(error)
     except click.ClickException as error:
-        if as_json:
-            return _end(_Usage(error.format_message()), as_json)
-        error.show()
-        return error.exit_code
-    except BrokenPipeError:
+        return _end(_Usage(error.format_message(), hint=_hint(error)), as_json)
+    except _ReaderGone:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's flush stays silent
         return 141
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return _end(StoreFull("the disk is full"), as_json) if full else _surprise(error, as_json)
     except Exception as error:
         return _end(Interrupted(), as_json) if was_interrupted(error) else _surprise(error, as_json)
 
@@ -115,6 +129,17 @@ class _Surprise(ExpungeError):
     code = "unexpected"
     hint = "This is a defect: run the command again with EXPUNGE_TRACEBACK=1 and report what it prints."
     exit_code = 70
+
+
+def _help(error: click.ClickException) -> int:
+    error.show()
+    return error.exit_code
+
+
+def _hint(error: click.ClickException) -> str:
+    """Return where the command that was misunderstood is explained."""
+    asked = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx is not None else "expunge"
+    return f"`{asked} --help` says what it takes."
 
 
 def _end(error: ExpungeError, as_json: bool) -> int:

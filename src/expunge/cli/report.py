@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from expunge.cli.console import fields, json_option, say_waiting, show, table
+from expunge.cli.console import fields, json_option, say_waiting, show, table, writing
 
 _VERDICT = {True: "pass", False: "MISSED", None: ""}
 
@@ -28,13 +28,17 @@ def report(store: Path, ref: str | None, out: Path | None, as_json: bool) -> Non
       expunge report STORE --out report.html
       expunge report STORE aaqeayeaudaocajbifqydiob4a --json
     """
+    from expunge.audit import wording
     from expunge.service.reading import report_of
 
     say_waiting(store)
     done = report_of(store, ref)
     if out is not None:
-        shutil.copyfile(done.report, out)
+        with writing(out):
+            shutil.copyfile(done.report, out)
     evidence = done.facts.evidence
     head = {"ref": done.ref, "page": str(out or done.report), "receipt": str(done.receipt)}
     rows = [(e.name, e.text(), _VERDICT[e.passed]) for e in evidence]
-    show(as_json, head | {"report": done.facts.as_json()}, [*fields(head), "", *table(("evidence", "value", ""), rows)])
+    said = [wording.promise(done.facts.guarantee), *wording.findings(evidence)]
+    lines = [*fields(head), "", *said, "", *table(("evidence", "value", ""), rows)]
+    show(as_json, head | {"report": done.facts.as_json()}, lines)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from expunge.cli.console import json_option, say, say_waiting, show, table
+from expunge.cli.console import json_option, say, say_waiting, show, table, writing
 
 
 @click.command()
@@ -32,7 +32,8 @@ def seals(store: Path, version: int | None, out: Path | None, as_json: bool) -> 
     if (version is None) != (out is None):
         raise click.UsageError("--open and --out go together.")
     if version is not None and out is not None:
-        n = open_seal(store, version, out)
+        with writing(out):
+            n = open_seal(store, version, out)
         say(f"{out} holds the forgotten records in clear: destroy it when the appeal is over.")
         show(as_json, {"version": version, "objects": n, "out": str(out)}, [f"Opened version {version} into {out}."])
         return

@@ -18,7 +18,7 @@ from expunge.cli.console import fields, json_option, parse_params, progress, say
 @click.option("--learner", default="forest", show_default=True, help="Learner; see `expunge catalog`.")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Hyper-parameter, e.g. n_trees=200.")
 @click.option("--class", "classes", multiple=True, help="Declare a class of the target (repeat for each).")
-@click.option("--number", is_flag=True, help="The target is a number, not a class.")
+@click.option("--number", is_flag=True, help="The target is a number, not a class (learner ridge).")
 @click.option("--holdout", default=0.2, show_default=True, type=click.FloatRange(0, 0.9), help="Share of owners.")
 @click.option("--seed", default=0, show_default=True, help="Mixed into the model's secret key.")
 @json_option
@@ -46,7 +46,8 @@ def train(  # noqa: PLR0917 - click calls it by name
     \b
     Examples:
       expunge train people.csv STORE --target churn --subject email
-      expunge train visits.parquet STORE --target cost --number --id visit --param n_trees=200
+      expunge train people.csv STORE --target churn --id customer --param n_trees=200
+      expunge train visits.parquet STORE --target cost --number --learner ridge
     """
     from expunge.core.seeds import Key
     from expunge.service.create import Recipe, check_place, create
@@ -58,7 +59,8 @@ def train(  # noqa: PLR0917 - click calls it by name
     say(*(f"note: {note}" for note in records.notes))
     with progress("training") as tick:
         deployment = recipe.train(records, Key.generate(seed), tick, say)
-    create(store, deployment, recipe)
+    with progress("writing the store"):
+        create(store, deployment, recipe)
     held = deployment.holdout
     result = {
         "store": str(store),

@@ -45,6 +45,7 @@ NOT_COVERED: Final = (
     "models and data that others derived from the earlier model",
     "remains on storage media and in memory",
 )
+BEFORE: Final = "model before"
 PUBLIC_KEY: Final = "secrecy of the model's draws: the key was made from a public seed"
 PACKAGES: Final = ("numpy", "scipy", "numba", "scikit-learn", "pydantic", "cryptography")
 
@@ -158,7 +159,8 @@ def _scope(progress: Progress, outcome: Outcome, s_root: str, forgotten: Dataset
     lie = [said.Store(name="training data", kind="data", status="VERIFIED")]
     if before.holdout is not None:
         lie.append(said.Store(name="holdout data", kind="data", status="VERIFIED"))
-    lie.append(said.Store(name="model before", kind="model", status="PENDING", reason="until the new one is published"))
+    if not any(store.name == BEFORE for store in about.stores):
+        lie.append(said.Store(name=BEFORE, kind="model", status="PENDING", reason="until the new one is published"))
     return said.Scope(
         granularity=progress.request.granularity,
         s_root=s_root,
@@ -220,7 +222,7 @@ def _evaluation(progress: Progress) -> said.Evaluation:
     tested = tuple(family for family in FAMILIES if family in heads)
     return said.Evaluation(
         policy_digest=progress.policy.digest(),
-        reference="none" if progress.reference is None else "retrained",
+        reference="none" if progress.reference is None and progress.reference_s is None else "retrained",
         evidence=evidence,
         attack_families=said.Families(tested=tested, missing=tuple(f for f in FAMILIES if f not in tested)),
         utility=said.Utility(overall=_change(evidence)),

@@ -14,10 +14,19 @@ from expunge.core.canonical import MAX_SAFE_INTEGER
 from expunge.core.costs import LAST_RESORT, Dropped, Plan
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Case, Outcome
-from expunge.core.errors import ClaimRefuted, ExpungeError, Interrupted, RequestHeld, RequestRefused, Unsupported
+from expunge.core.errors import (
+    ClaimRefuted,
+    DuplicateId,
+    ExpungeError,
+    Interrupted,
+    RequestHeld,
+    RequestRefused,
+    Unsupported,
+)
 from expunge.core.evidence import Evidence
 from expunge.core.interrupts import was_interrupted
 from expunge.core.policy import Policy
+from expunge.core.request import ForgetRequest
 from expunge.core.roles import Unlearner
 from expunge.core.ruling import Ruling, strictest
 from expunge.fulfilment.attest import deny
@@ -29,7 +38,11 @@ def judge(progress: Progress) -> Progress:
 
     Raises:
         UnknownRecord, UnknownSubject, NothingLeft: the request names what is not there, or everything.
+        DuplicateId: training data and holdout share ids.
     """
+    held = progress.deployment.holdout
+    if held is not None and not held.id_set.isdisjoint(progress.deployment.data.id_set):
+        raise DuplicateId("training data and holdout share ids, so that an id does not say which record is meant")
     progress.deployment.targets(progress.request)
     rulings = tuple(_ruling(name, progress) for name in progress.policy.screens)
     return deny(replace(progress, rulings=rulings, decided_at=datetime.now(UTC)))
@@ -124,6 +137,18 @@ def _check(progress: Progress, outcome: Outcome, digest: str) -> None:
         raise ClaimRefuted(
             f"{outcome.method} left {odd} records too many or too few", hint="Do not use this unlearner; report it."
         )
+    held = outcome.after.holdout
+    if held is not None and _named(progress.request, held):
+        raise ClaimRefuted(
+            f"{outcome.method} left records in the holdout", hint="Do not use this unlearner; report it."
+        )
+
+
+def _named(request: ForgetRequest, data: Dataset) -> bool:
+    """Say whether a request names a record of a data set."""
+    if request.subject is not None:
+        return bool(data.owned_by(request.subject))
+    return any(i in data.id_set for i in data.named(request.records))
 
 
 def measure(progress: Progress) -> Progress:

@@ -37,7 +37,7 @@ def audit_store(
     with Store.open(root) as store:
         deployment = store.deployment()
         cache = store.layout.cache / "shadows"
-        cache.mkdir(mode=0o700, exist_ok=True)
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         case = current_case(deployment, n_shadows, n_sample)
         probes = (Utility(), Membership(cache=cache, progress=tick))
         found = [e for probe in probes for e in probe.measure(case)]

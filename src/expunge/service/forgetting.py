@@ -20,6 +20,7 @@ from expunge.core.canonical import canonical_json, read_json
 from expunge.core.costs import Plan
 from expunge.core.deployment import Deployment
 from expunge.core.errors import (
+    BadInput,
     ExpungeError,
     Interrupted,
     RequestRefused,
@@ -36,9 +37,11 @@ from expunge.fulfilment.progress import About, Progress
 from expunge.service.database import CaseRow
 from expunge.service.failpoints import failpoint
 from expunge.service.pages import Facts
-from expunge.service.publishing import Done, finish, refuse
+from expunge.service.publishing import Done, close_refused, finish, refuse
 from expunge.service.store import Store
+from expunge.trust.fields import time_text
 from expunge.trust.leaf import new_ref
+from expunge.trust.predicate import Store as Lies
 
 RESUME = "Run `expunge forget STORE --resume` to finish it."
 MAX_BODY_BYTES = 1 << 30
@@ -108,9 +111,10 @@ def forget(root: Path, wish: Wish, tick: Tick | None = None) -> Done:
         wish = wish.received()
         store.deployment().targets(wish.request)  # what cannot be done is refused before anything is written
         store.keyring.check()
+        store.log(write=True)
+        until = _until(wish.keep_days)
         failpoint("forget.asked")
         ref = new_ref()
-        until = None if wish.keep_days is None else (datetime.now(UTC) + timedelta(days=wish.keep_days)).timestamp()
         store.database.open_case(ref, wish.text(), until)
         failpoint("forget.case-written")
         return _go_on(store, _open(store), False, tick)
@@ -138,6 +142,20 @@ def dry_run(root: Path, wish: Wish) -> tuple[tuple[Ruling, ...], Plan]:
         return fulfilment.dry_run(wish.request, store.deployment(), wish.policy)
 
 
+def _until(keep_days: float | None) -> float | None:
+    """Return the time, in POSIX seconds, until which the old version is kept sealed.
+
+    Raises:
+        BadInput: there is no such day.
+    """
+    if keep_days is None:
+        return None
+    try:
+        return (datetime.now(UTC) + timedelta(days=keep_days)).timestamp()
+    except (OverflowError, ValueError) as error:
+        raise BadInput(f"the old version cannot be kept for {keep_days} days: there is no such day") from error
+
+
 def _same(case: CaseRow, wish: Wish) -> bool:
     if case.body is None:
         return False
@@ -154,6 +172,9 @@ def _open(store: Store) -> CaseRow:
 
 
 def _go_on(store: Store, case: CaseRow, approved: bool, tick: Tick | None) -> Done:
+    if case.verdict == "refused":
+        close_refused(store, case.ref)
+        raise RequestRefused("The request was refused; its receipt says why.", ref=case.ref)
     if case.state == "open":
         wish = Wish.read(case.body)
         _walk(store, case, wish, approved, tick)
@@ -163,7 +184,7 @@ def _go_on(store: Store, case: CaseRow, approved: bool, tick: Tick | None) -> Do
 
 def _walk(store: Store, case: CaseRow, wish: Wish, approved: bool, tick: Tick | None) -> None:
     """Walk the steps up to the signed statement; a case that cannot be served is withdrawn without a trace."""
-    progress = _progress(store, wish, store.deployment(), case.ref, tick)
+    progress = _progress(store, wish, case, tick)
     progress = _resumed(store, case, progress, approved or wish.approved)
     latest = [progress]
 
@@ -197,26 +218,38 @@ def _end(store: Store, ref: str, progress: Progress, error: Exception) -> None:
         store.withdraw(ref)
 
 
-def _progress(
-    store: Store, wish: Wish, deployment: Deployment, ref: str | None = None, tick: Tick | None = None
-) -> Progress:
+def _progress(store: Store, wish: Wish, case: CaseRow, tick: Tick | None) -> Progress:
+    deployment = store.deployment()
     about = About(
         dataset=store.settings.dataset,
         version=store.database.active().number,
         log_origin=store.settings.origin,
         log_policy_digest=store.trust().policy.digest,
+        stores=_kept_back(deployment, case.keep_until),
     )
     return Progress(
         wish.request,
         deployment,
         wish.policy,
-        ref=ref or new_ref(),
+        ref=case.ref,
         approved=wish.approved,
         about=about,
         issuer=store.keyring.issuer(),
         commitments=store.commitments(),
         tick=tick,
     )
+
+
+def _kept_back(deployment: Deployment, keep_until: float | None) -> tuple[Lies, ...]:
+    """Return where the records lie on, for the statement: sealed, where the old version is kept for an appeal."""
+    if keep_until is None:
+        return ()
+    until = time_text(datetime.fromtimestamp(keep_until, UTC))
+    reason = f"sealed for an appeal; destroyed when the store is next opened after {until}"
+    kinds = {"training data before": "data", "holdout data before": "data", "model before": "model"}
+    if deployment.holdout is None:
+        del kinds["holdout data before"]
+    return tuple(Lies(name=name, kind=kind, status="PENDING", reason=reason) for name, kind in kinds.items())
 
 
 def _resumed(store: Store, case: CaseRow, progress: Progress, approved: bool) -> Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,13 +57,21 @@ class Objects:
         return body
 
     def sweep(self, keep: Set[str]) -> int:
-        """Delete every file that is not to be kept, leftovers of a crash included; return how many went."""
+        """Delete everything that is not to be kept, leftovers of a crash included; return how many went."""
         gone = [path for path in self.folder.iterdir() if path.name not in keep]
         for path in gone:
-            path.unlink()
+            delete(path)
         if gone:
             sync_folder(self.folder)
         return len(gone)
+
+
+def delete(path: Path) -> None:
+    """Delete a file, a link (not what it points to), or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _write(path: Path, body: bytes) -> None:

@@ -5,7 +5,6 @@ Each step can be done again, so after a crash the whole half is simply done agai
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,6 +16,7 @@ from expunge.core.canonical import read_json, unb64
 from expunge.core.errors import MalformedEvidence, StoreDamaged
 from expunge.service.database import CaseRow, Version
 from expunge.service.failpoints import failpoint
+from expunge.service.objects import delete
 from expunge.service.pages import Facts, read_report, report_of
 from expunge.service.store import Store
 from expunge.service.versions import Parts
@@ -83,7 +83,13 @@ def refuse(store: Store, ref: str, prepared: Prepared) -> None:
     write_durably(store.layout.receipts / f"{ref}.json", receipt)
     with store.database.write():
         store.database.drop_staged()
+        store.database.set_case(ref, "open", verdict="refused")
         store.database.shred(ref)
+    close_refused(store, ref)
+
+
+def close_refused(store: Store, ref: str) -> None:
+    """Clean up after a refusal whose receipt is out; harmless to do again."""
     store.sweep()
     store.database.scrub()
     store.database.set_case(ref, "closed", verdict="refused")
@@ -156,8 +162,9 @@ def _seal(store: Store, version: Version, until: float) -> None:
 
 def _purge(store: Store) -> None:
     """Delete caches and half-written files: whatever they hold may come from the records."""
-    shutil.rmtree(store.layout.cache)
-    store.layout.cache.mkdir(mode=0o700)
-    sync_folder(store.layout.root)
+    store.layout.cache.mkdir(mode=0o700, exist_ok=True)
+    for left in store.layout.cache.iterdir():
+        delete(left)
+    sync_folder(store.layout.cache)
     store.layout.sweep_leftovers()
     failpoint("forget.purged")

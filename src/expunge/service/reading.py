@@ -110,6 +110,7 @@ def log_of(root: Path, *, check: bool = False, since: Path | None = None) -> dic
         notes = [_note(since)] if since is not None else []
         if check:
             log.check()
+            store.check_length(log)
             notes += [_note(path) for path in sorted(store.layout.receipts.glob("*.json"))]
         for note in notes:
             log.extends(note)

@@ -47,6 +47,7 @@ class Seals:
         """
         self.destroy(version)
         folder = self.folder / str(version)
+        self.folder.mkdir(mode=0o700, exist_ok=True)
         folder.mkdir(mode=0o700)
         key = AESGCM.generate_key(256)
         write_durably(self._key(version), key, PRIVATE)

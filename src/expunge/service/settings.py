@@ -110,4 +110,5 @@ class Layout:
     def sweep_leftovers(self) -> None:
         """Delete half-written files that a crash left (their names end in ``.tmp``)."""
         for path in self.root.rglob("*.tmp"):
-            path.unlink()
+            if not path.is_dir():
+                path.unlink()

@@ -11,7 +11,7 @@ from typing import Self
 from expunge import catalog
 from expunge.core.archive import read_file
 from expunge.core.deployment import Deployment
-from expunge.core.errors import StoreBusy, StoreUnfinished
+from expunge.core.errors import LogRewritten, StoreBusy, StoreUnfinished
 from expunge.core.roles import Learner
 from expunge.fulfilment.commitments import Commitments
 from expunge.service.database import Database, Version
@@ -115,10 +115,28 @@ class Store:
         return load_commitments(self.database.active(), self.objects, self.keyring.manifest())
 
     def log(self, *, write: bool = False) -> FileLog:
-        """Open the store's log, to read or to append."""
-        if write:
-            return FileLog(self.layout.log, self.keyring.log())
-        return FileLog(self.layout.log, self.trust().policy.logs[0])
+        """Open the store's log, to read or to append.
+
+        Raises:
+            StoreMissing: there is none; a fresh one would contradict the receipts that were given out.
+            LogRewritten: to append, and it holds fewer entries than the finished requests put into it.
+        """
+        log = FileLog(self.layout.log, self.trust().policy.logs[0])
+        if not write:
+            return log
+        self.check_length(log)
+        return FileLog(self.layout.log, self.keyring.log())
+
+    def check_length(self, log: FileLog) -> None:
+        """Refuse a log that was put back to an earlier state.
+
+        Raises:
+            LogRewritten: it holds fewer entries than the finished requests put into it.
+        """
+        n_entries = {"done": 2, "refused": 1}
+        had = 1 + sum(n_entries.get(case.verdict or "", 0) for case in self.database.cases() if case.state == "closed")
+        if log.size < had:
+            raise LogRewritten(f"the log has {log.size} entries and had {had}")
 
     def trust(self) -> Pins:
         """Return the trust root that the store hands out."""
