@@ -93,7 +93,19 @@ def test_parquet_numbers_and_a_forest(cli: Run, tmp_path: Path) -> None:
     small = ("--param", "n_trees=10", "--param", "trees_per_owner=5")
     store = tmp_path / "s"
     told = json.loads(
-        cli("train", tmp_path / "t.parquet", store, "--target", "y", "--subject", "who", *small, "--json")
+        cli(
+            "train",
+            tmp_path / "t.parquet",
+            store,
+            "--target",
+            "y",
+            "--subject",
+            "who",
+            *small,
+            "--holdout",
+            0,
+            "--json",
+        )
     )
     assert "n_trees=10" in told["learner"]
     (tmp_path / "ids.txt").write_text("5\n6\n\n")

@@ -311,3 +311,15 @@ def test_a_record_is_found_as_number_and_as_text() -> None:
     for odd in ("6.0", " 6", "²", "6\0", True, 6.0):
         with pytest.raises(UnknownRecord):
             numbers.positions([odd])
+
+
+def test_a_deployment_refuses_ids_that_mean_two_records() -> None:
+    from expunge.core.deployment import Deployment
+    from expunge.core.errors import DuplicateId
+    from expunge.core.seeds import Key
+    from expunge.core.tiny import Tally
+
+    data = Dataset.from_arrays(np.arange(6.0)[:, None], ["a", "b"] * 3)
+    model = Tally().fit(data, Key.public(0))
+    with pytest.raises(DuplicateId, match="holdout"):
+        Deployment(Tally(), data, Key.public(0), model, holdout=data.only([1]))

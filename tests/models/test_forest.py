@@ -127,6 +127,14 @@ def test_forgetting_in_place_leaves_models_that_share_trees_alone():
     assert_same(first, SMALL.fit(data.without(ids[20:]), KEY))
 
 
+def test_a_forest_of_few_trees_holds_every_owner_in_all_of_them():
+    data = mixed(80, 1)
+    learner = Forest(n_trees=4)
+    model = learner.fit(data, KEY)
+    assert model.plan([data.ids[0].item()]).parts_touched == 4
+    assert_same(model.without(data.ids[:3].tolist()), learner.fit(data.without(data.ids[:3].tolist()), KEY))
+
+
 def test_values_beyond_floating_point_are_refused():
     data = mixed(60, 3)
     values = data.columns["heavy"].values.copy()
@@ -225,7 +233,7 @@ def test_a_declared_class_may_lose_all_its_records():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"n_trees": 0}, {"trees_per_owner": 200}, {"sample": 100}, {"n_bins": 10}, {"max_features": 0}, {"max_depth": 99}],
+    [{"n_trees": 0}, {"trees_per_owner": 0}, {"sample": 100}, {"n_bins": 10}, {"max_features": 0}, {"max_depth": 99}],
 )
 def test_bad_parameters_are_refused(wrong):
     with pytest.raises(BadInput):

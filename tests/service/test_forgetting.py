@@ -84,6 +84,7 @@ def test_a_person_in_the_holdout_is_forgotten_too(tmp_path: Path) -> None:
     held = deployment.holdout
     assert held is not None
     person = held.subjects[0]
+    n_held = len(held.owned_by(person))
     done = forget(tmp_path / "store", wish(str(person)))
     with Store.open(tmp_path / "store") as store:
         after = store.deployment()
@@ -91,6 +92,9 @@ def test_a_person_in_the_holdout_is_forgotten_too(tmp_path: Path) -> None:
         assert after.holdout.owned_by(person) == ()
         assert after.model.digest() == deployment.model.digest()
     assert headline(done)["n_forgotten"] == 0
+    assert headline(done)["n_set_aside"] == n_held > 0
+    told = " ".join(verify(done.receipt.read_bytes(), (tmp_path / "store" / "trust.json").read_bytes()).lines())
+    assert f"{n_held} record(s) that the model never learnt were removed" in told
 
 
 def test_records_are_forgotten_one_after_the_other(root: Path) -> None:

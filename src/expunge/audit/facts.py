@@ -40,6 +40,7 @@ class Trained(Record):
         learner: ``repr`` of the learner.
         n_records: training records before.
         n_forgotten: training records that were forgotten.
+        n_set_aside: records removed from those set aside for measurement.
         n_holdout: records set aside for measurement.
     """
 
@@ -48,6 +49,7 @@ class Trained(Record):
     learner: str
     n_records: int
     n_forgotten: int
+    n_set_aside: int = 0
     n_holdout: int
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from expunge.core.dataset import Dataset
-from expunge.core.errors import NothingLeft, UnknownSubject
+from expunge.core.errors import DuplicateId, NothingLeft, UnknownSubject
 from expunge.core.guarantee import Guarantee
 from expunge.core.record import Record
 from expunge.core.request import ForgetRequest, Id
@@ -29,6 +29,9 @@ class Deployment:
         model: the fitted model.
         holdout: records set aside for measurement, never fitted on; forgotten from as well.
         fit_s: how long the last full fit took, in seconds; None if unknown.
+
+    Raises:
+        DuplicateId: data and holdout share ids, so that an id would not say which record is meant.
     """
 
     learner: Learner
@@ -38,15 +41,19 @@ class Deployment:
     holdout: Dataset | None = None
     fit_s: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.holdout is not None and not self.holdout.id_set.isdisjoint(self.data.id_set):
+            raise DuplicateId("training data and holdout share ids, so that an id does not say which record is meant")
+
     def targets(self, request: ForgetRequest) -> tuple[Id, ...]:
-        """Return the ids of the *training* records that the request names; the holdout's are `Dataset.owned_by`.
+        """Return the ids of the *training* records that the request names; the holdout's are `set_aside`.
 
         Raises:
             UnknownRecord: a record id is in neither the training data nor the holdout.
             UnknownSubject: the subject owns no record at all.
             NothingLeft: no training record would be left.
         """
-        held = self._held(request)
+        held = self.set_aside(request)
         if request.subject is not None:
             ids = self.data.owned_by(request.subject)
             if not ids and not held:
@@ -59,8 +66,8 @@ class Deployment:
             raise NothingLeft("the request names every training record")
         return ids
 
-    def _held(self, request: ForgetRequest) -> tuple[Id, ...]:
-        """Return the ids of the holdout records that the request names."""
+    def set_aside(self, request: ForgetRequest) -> tuple[Id, ...]:
+        """Return the ids of the holdout records that the request names; empty without a holdout."""
         if self.holdout is None:
             return ()
         if request.subject is not None:
@@ -70,7 +77,7 @@ class Deployment:
 
     def with_model(self, model: Model, request: ForgetRequest, fit_s: float | None = None) -> Self:
         """Return the deployment after the request: the new model, and neither data nor holdout hold the records."""
-        ids, held, holdout = self.targets(request), self._held(request), self.holdout
+        ids, held, holdout = self.targets(request), self.set_aside(request), self.holdout
         if holdout is not None and held:
             holdout = holdout.without(held)
         data = self.data.without(ids) if ids else self.data

@@ -165,6 +165,7 @@ def _scope(progress: Progress, outcome: Outcome, s_root: str, forgotten: Dataset
         granularity=progress.request.granularity,
         s_root=s_root,
         n_forgotten=len(forgotten),
+        n_set_aside=len(before.set_aside(progress.request)) or None,
         models=(change,),
         stores=(*lie, *about.stores),
         not_covered=(*NOT_COVERED, *about.not_covered, *((PUBLIC_KEY,) if before.key.is_public else ())),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +17,6 @@ from expunge.core.dataset import Dataset
 from expunge.core.deployment import Case, Outcome
 from expunge.core.errors import (
     ClaimRefuted,
-    DuplicateId,
     ExpungeError,
     Interrupted,
     RequestHeld,
@@ -26,11 +26,12 @@ from expunge.core.errors import (
 from expunge.core.evidence import Evidence
 from expunge.core.interrupts import was_interrupted
 from expunge.core.policy import Policy
-from expunge.core.request import ForgetRequest
-from expunge.core.roles import Unlearner
+from expunge.core.roles import Prepares, Unlearner
 from expunge.core.ruling import Ruling, strictest
 from expunge.fulfilment.attest import deny
 from expunge.fulfilment.progress import Progress
+
+_LOG = logging.getLogger(__name__)
 
 
 def judge(progress: Progress) -> Progress:
@@ -38,11 +39,7 @@ def judge(progress: Progress) -> Progress:
 
     Raises:
         UnknownRecord, UnknownSubject, NothingLeft: the request names what is not there, or everything.
-        DuplicateId: training data and holdout share ids.
     """
-    held = progress.deployment.holdout
-    if held is not None and not held.id_set.isdisjoint(progress.deployment.data.id_set):
-        raise DuplicateId("training data and holdout share ids, so that an id does not say which record is meant")
     progress.deployment.targets(progress.request)
     rulings = tuple(_ruling(name, progress) for name in progress.policy.screens)
     return deny(replace(progress, rulings=rulings, decided_at=datetime.now(UTC)))
@@ -117,6 +114,8 @@ def unlearn(progress: Progress) -> Progress:
     before = progress.deployment
     unlearner: Unlearner = catalog.build("unlearner", progress.plan.unlearner)
     digest = before.model.digest()
+    if isinstance(before.learner, Prepares):
+        before.learner.prepare(_LOG.info)  # what is loaded or compiled once does not belong to the cost of this request
     try:
         outcome = unlearner.unlearn(before, progress.request, progress.tick)
     except Unsupported as error:
@@ -137,18 +136,10 @@ def _check(progress: Progress, outcome: Outcome, digest: str) -> None:
         raise ClaimRefuted(
             f"{outcome.method} left {odd} records too many or too few", hint="Do not use this unlearner; report it."
         )
-    held = outcome.after.holdout
-    if held is not None and _named(progress.request, held):
+    if outcome.after.set_aside(progress.request):
         raise ClaimRefuted(
             f"{outcome.method} left records in the holdout", hint="Do not use this unlearner; report it."
         )
-
-
-def _named(request: ForgetRequest, data: Dataset) -> bool:
-    """Say whether a request names a record of a data set."""
-    if request.subject is not None:
-        return bool(data.owned_by(request.subject))
-    return any(i in data.id_set for i in data.named(request.records))
 
 
 def measure(progress: Progress) -> Progress:

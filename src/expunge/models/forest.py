@@ -33,7 +33,8 @@ class Forest:
 
     Attributes:
         n_trees: trees.
-        trees_per_owner: each subject's records are in this many of the trees; the cost of forgetting is in proportion.
+        trees_per_owner: each subject's records are in this many of the trees (in all, if there are fewer); the cost of
+            forgetting is in proportion.
         max_depth: splits from root to leaf, at most.
         min_split: a node of fewer records is a leaf.
         max_features: features tried at a node: a number, or ``"sqrt"``.
@@ -106,7 +107,7 @@ class Forest:
     def _check(self) -> None:
         ranges = {
             "n_trees": (1, 10_000),
-            "trees_per_owner": (1, self.n_trees),
+            "trees_per_owner": (1, 10_000),
             "max_depth": (1, 60),
             "min_split": (2, 2**31),
             "sample": (64, 2**15),
@@ -144,6 +145,11 @@ class Forest:
             class_counts=np.bincount(target, minlength=len(labels)).astype(np.int64),
             trees=[],
         )
+
+    @property
+    def per_owner(self) -> int:
+        """How many trees hold a subject's records."""
+        return min(self.trees_per_owner, self.n_trees)
 
     def rules(self, d: int, k: int) -> Rules:
         """Return the kernels' form of the hyper-parameters, for d features and k classes."""

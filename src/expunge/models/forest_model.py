@@ -38,7 +38,7 @@ class Grower(Protocol):
         ...
 
     @property
-    def trees_per_owner(self) -> int:
+    def per_owner(self) -> int:
         """Trees that hold a subject's records."""
         ...
 
@@ -339,4 +339,4 @@ class ForestModel:
         return forestry.touched(rows, self._choose(self.owner_words[rows]))
 
     def _choose(self, owner_words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int32]:
-        return forestry.choose(owner_words, self.learner.n_trees, self.learner.trees_per_owner)
+        return forestry.choose(owner_words, self.learner.n_trees, self.learner.per_owner)

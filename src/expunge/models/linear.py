@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,10 @@ class Ridge:
 
     alpha: float = 1.0
     step: float | None = None
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Load the solver, so that its import is in nobody's timing; silent."""
+        import_module("scipy.linalg")
 
     def fit(self, data: Dataset, key: Key, progress: Progress | None = None) -> RidgeModel:
         """Return the weights of these records.

@@ -58,6 +58,7 @@ class Facts(Record):
                 learner=repr(before.learner),
                 n_records=len(before.data),
                 n_forgotten=len(before.targets(request)),
+                n_set_aside=len(before.set_aside(request)),
                 n_holdout=0 if held is None else len(held),
             ),
             reference=None if progress.reference is None else progress.reference.model.digest(),

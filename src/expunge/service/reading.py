@@ -52,6 +52,7 @@ def headline(found: Done) -> dict[str, Any]:
         "ref": found.ref,
         "outcome": certificate(found.receipt.read_bytes()).outcome,
         "n_forgotten": report.trained.n_forgotten,
+        "n_set_aside": report.trained.n_set_aside,
         "method": report.done.method,
         "why": report.done.why,
         "seconds": None if report.done.cost is None else report.done.cost.seconds,

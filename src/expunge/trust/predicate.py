@@ -68,11 +68,16 @@ class Gap(Record):
 
 
 class Scope(Record):
-    """What was to be forgotten, where it was done, and where it was not."""
+    """What was to be forgotten, where it was done, and where it was not.
+
+    `n_forgotten` counts training records; `n_set_aside` those deleted from the data that was set aside for measurement,
+    which the model never learnt.
+    """
 
     granularity: Literal["record", "subject", "class", "feature", "client", "concept"]
     s_root: Hex32
     n_forgotten: Count
+    n_set_aside: Count | None = None
     models: tuple[ModelChange, ...] = Field(min_length=1)
     stores: tuple[Store, ...]
     not_covered: tuple[Text, ...]

@@ -41,7 +41,8 @@ class Verified(Record):
         level: how far others can check the claim.
         guarantee: the guarantee that the issuer states; None for a denial.
         models: models with their digests before and after.
-        n_forgotten: how many records the issuer states were forgotten.
+        n_forgotten: how many training records the issuer states were forgotten.
+        n_set_aside: how many it states were deleted from the data set aside for measurement.
         grounds: codes of a denial.
         reasons: the issuer's reasons for a partial outcome or a denial.
         non_claims: what the receipt does not say.
@@ -67,6 +68,7 @@ class Verified(Record):
     guarantee: Guarantee | None = None
     models: tuple[ModelChange, ...] = ()
     n_forgotten: int = 0
+    n_set_aside: int = 0
     grounds: tuple[GroundCode, ...] = ()
     reasons: tuple[str, ...] = ()
     non_claims: tuple[NonClaim, ...] = ()
@@ -113,9 +115,12 @@ class Verified(Record):
     def _unlearning_lines(self) -> tuple[str, ...]:
         kind = self.guarantee.kind if self.guarantee else "suppression"
         action = "suppressed" if kind == "suppression" else "forgotten"
+        beside = f"{self.n_set_aside} record(s) that the model never learnt were removed from the data set aside."
+        aside = (beside,) if self.n_set_aside else ()
         partial = ("The outcome is partial: part of what was asked was not done.",)
         return (
             f"The issuer states, as of {self.as_of}: {self.n_forgotten} record(s) {action}.",
+            *aside,
             *(partial if self.outcome == "partial" else ()),
             f"Guarantee stated: {GUARANTEE_TEXT[kind]}{self._guarantee_detail()}.",
             *(f"Assumes: {self._quote(a)}" for a in (self.guarantee.assumptions if self.guarantee else ())),

@@ -257,6 +257,7 @@ def _verified(
             "guarantee": predicate.guarantee,
             "models": predicate.scope.models,
             "n_forgotten": predicate.scope.n_forgotten,
+            "n_set_aside": predicate.scope.n_set_aside or 0,
             "non_claims": tuple(sorted(alone | set(predicate.claim.non_claims))),
             "not_covered": predicate.scope.not_covered,
             "gaps": predicate.scope.gaps,
