@@ -90,7 +90,7 @@ def test_parquet_numbers_and_a_forest(cli: Run, tmp_path: Path) -> None:
     frame["who"] = np.arange(300) // 3 + 7_000_000
     frame["y"] = np.where(frame.a + draw.normal(size=300) > 0, "up", "down")
     frame.to_parquet(tmp_path / "t.parquet")
-    small = ("--param", "n_trees=10", "--param", "trees_per_owner=5")
+    small = ("--param", "n_trees=10", "--param", "trees_per_owner=5", "--holdout", 0)
     store = tmp_path / "s"
     told = json.loads(
         cli(
