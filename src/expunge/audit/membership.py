@@ -126,7 +126,7 @@ class Membership:
     def _lira(self, case: Case) -> Scored:
         n = case.n_shadows
         if n < FEWEST_SHADOWS:
-            raise BadInput(f"LiRA needs {FEWEST_SHADOWS} shadow models or more; the policy allows {n}")
+            raise BadInput(f"LiRA needs {FEWEST_SHADOWS} shadow models or more, and {n} are asked for")
         drawn = shadows.draw(case, n, self.n_pool)
         matrix = shadows.signals_of(drawn, n_jobs=self.n_jobs, cache=self.cache, progress=self.progress)
         targets = {arm: Seen(deployment, drawn.records).phi for arm, deployment in arms.each(case)}

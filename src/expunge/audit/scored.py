@@ -17,6 +17,9 @@ from expunge.core.evidence import Evidence
 from expunge.core.roles import Floats
 
 FPR = 0.01
+ENOUGH_SHADOWS = 64
+"""With fewer, the noise between sets of shadows, which no interval here covers, may matter for a decision."""
+
 MEASURES = ("auc", "tpr_1pct")
 
 
@@ -100,7 +103,17 @@ def _note(attack: Scored) -> str:
     members, others = (clustered.n_units(attack.owners[rows]) for rows in (attack.positive, ~attack.positive))
     smallest = 0.5 + estimates.detectable_auc(members, others)
     power = f"An AUC below {min(smallest, 1):.3f} could go unseen (80 % power, one-sided 5 %)."
-    return " ".join(filter(None, (arms.owners_note(attack.owners[attack.positive]), power)))
+    return " ".join(filter(None, (arms.owners_note(attack.owners[attack.positive]), power, _few_shadows(attack))))
+
+
+def _few_shadows(attack: Scored) -> str | None:
+    """Return what must be said of an estimate from few shadow models; None otherwise."""
+    if attack.n_models is None or attack.n_models >= ENOUGH_SHADOWS:
+        return None
+    return (
+        f"With {attack.n_models} shadow models the estimate itself moves from one set of shadows to the next, which the "
+        f"interval leaves out; use {ENOUGH_SHADOWS} or more for a decision."
+    )
 
 
 def _rates(attack: Scored) -> list[Evidence]:
@@ -111,7 +124,7 @@ def _rates(attack: Scored) -> list[Evidence]:
     except BadInput as error:
         return [Evidence.missing(f"{name}@{arm}", error.message) for arm in arms.NAMES]
     control = arms.control(intervals.get("reference"))
-    note = arms.owners_note(attack.owners[positive])
+    note = " ".join(filter(None, (arms.owners_note(attack.owners[positive]), _few_shadows(attack)))) or None
     found = [
         _record(
             attack,

@@ -28,6 +28,7 @@ MEASURES = {
     "utility.mse": "Mean squared error on records the model never saw",
     "utility.r2": "R² on records the model never saw",
     "utility.forgotten_accuracy": "Accuracy on the forgotten records",
+    "utility.training_accuracy": "Accuracy on a sample of the training records",
     "likeness.equal": "Model equal to the retrained one (1 = yes, bit for bit)",
     "likeness.memory_equal": "Stored memory equal to the retrained one's (1 = yes)",
     "likeness.state_max_difference": "Largest difference in the model's numbers",

@@ -17,7 +17,7 @@ def predict(store: Path, data: Path, as_json: bool) -> None:
     """Predict with the current model for each row of a table (CSV or Parquet); CSV on stdout.
 
     The table needs the columns that the model was trained on; the target may be missing. For classes, each row gets
-    the class and one probability a class.
+    the class and one probability a class. Categories that were never seen in training are counted on stderr.
 
     \b
     Examples:

@@ -55,6 +55,7 @@ def train(  # noqa: PLR0917 - click calls it by name
 
     check_place(store)
     recipe = Recipe(target, learner, parse_params(params), subject, ids, classes, number, holdout, seed)
+    recipe.build()  # a misspelt learner or parameter is said before a large table is read
     records = recipe.read(read_table(data))
     say(*(f"note: {note}" for note in records.notes))
     with progress("training") as tick:

@@ -88,8 +88,9 @@ class Dataset:
             raise BadData(f"{n} ids, but columns of other shapes: {odd}")
         unique, counts = np.unique(self.ids, return_counts=True)
         if len(unique) != n:
-            twice = unique[counts > 1][:3].tolist()
-            raise DuplicateId(f"{n - len(unique)} ids occur more than once, for example {twice}")
+            twice = unique[counts > 1].tolist()
+            many = "1 id occurs" if len(twice) == 1 else f"{len(twice)} ids occur"
+            raise DuplicateId(f"{many} more than once, for example {', '.join(map(repr, twice[:3]))}")
 
     def __len__(self) -> int:
         return len(self.ids)

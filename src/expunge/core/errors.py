@@ -107,7 +107,7 @@ class ClassVanished(BadInput):
     """Forgetting this would remove the last record of a class."""
 
     code = "class-vanished"
-    hint = "Declare the classes when training (classes=[...]) if the model must keep a class without records."
+    hint = "Declare the classes when training (--class, classes=[...]) if the model must keep a class without records."
     http_status = 409
     exit_code = 14
 

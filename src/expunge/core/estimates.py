@@ -194,5 +194,11 @@ def bootstrap(
 
 
 def detectable_auc(m: int, n: int) -> float:
-    """Return the smallest AUC above ½ that m positives and n negatives would show with 80 % power (one-sided 5 %)."""
+    """Return the smallest excess of an AUC over ½ that m positives and n negatives show with 80 % power (one-sided 5 %).
+
+    Raises:
+        BadInput: there is no positive, or no negative.
+    """
+    if min(m, n) < 1:
+        raise BadInput(f"an AUC needs positives and negatives, not {m} and {n}")
     return float((1.6449 + 0.8416) * np.sqrt((m + n + 1) / (12 * m * n)))

@@ -11,6 +11,9 @@ from expunge.core.record import Record
 Direction = Literal["lower", "higher", "equal", "none"]
 Status = Literal["measured", "not_measured"]
 
+ONCE = frozenset({"timing", "pair", "run"})
+"""Units of what is taken once, in one run: there is no interval to give."""
+
 
 class Null(Record):
     """The same measure where nothing is left to find: retrain against retrain, or the benign twin."""
@@ -86,8 +89,19 @@ class Evidence(Record):
         return self.model_copy(update={"threshold": threshold, "direction": direction, "passed": good})
 
     def text(self) -> str:
-        """Return ``value [low, high] (n …)`` for people."""
+        """Return ``value [low, high] (n …)`` for people; what was taken once has no interval, and says so."""
         if self.status == "not_measured":
             return f"not measured: {self.note}"
-        control = f", {self.null.what} {self.null.value:.4g}" if self.null else ""
-        return f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}] (n {self.n} {self.unit}{control})"
+        if self.unit in ONCE:
+            return f"{_shown(self.value)} ({self.n} {self.unit}; no interval)"
+        control = f", {self.null.what} {_shown(self.null.value)}" if self.null else ""
+        interval = f"[{_shown(self.low)}, {_shown(self.high)}]"
+        return f"{_shown(self.value)} {interval} (n {self.n} {self.unit}{control})"
+
+
+def _shown(value: float) -> str:
+    """Return a number for people: whole numbers in full, others with four digits, thousands separated."""
+    if value.is_integer():
+        return f"{int(value):,}"
+    text = f"{value:.4g}"
+    return f"{float(text):,.0f}" if abs(value) >= 1000 else text

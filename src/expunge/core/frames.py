@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
@@ -42,7 +43,7 @@ def read(frame: pd.DataFrame, roles: Roles, classes: tuple[str, ...], kinds: dic
         if name in roles:
             continue
         column, remark = _column(frame[name], kinds.get(name))
-        notes += [f"Column {name!r}: {remark}."] if remark else []
+        notes += [f"Column {name!r}: {remark}" + ("" if remark.endswith("?") else ".")] if remark else []
         if column is not None:
             columns[name] = column
     if not columns:
@@ -51,7 +52,7 @@ def read(frame: pd.DataFrame, roles: Roles, classes: tuple[str, ...], kinds: dic
     if roles.target is not None:
         classes = tuple(map(str, classes))
         if len(set(classes)) < len(classes):
-            raise BadTarget(f"a class is declared twice: {list(classes)}")
+            raise BadTarget(f"class {max(classes, key=classes.count)!r} is declared twice")
         target = _target(frame[roles.target], roles.target, classes, kinds.get(roles.target))
     return {
         "columns": columns,
@@ -96,7 +97,15 @@ def _check_asked(frame: pd.DataFrame, names: list[str], kinds: dict[str, Kind]) 
     for name in names:
         if name not in frame.columns:
             there = ", ".join(map(str, list(frame.columns)[:20])) + (" …" if len(frame.columns) > 20 else "")
-            raise MissingColumn(f"there is no column {name!r}; there are: {there}")
+            raise MissingColumn(f"there is no column {name!r}; there are: {there}", hint=other_separator(frame.columns))
+
+
+def other_separator(names: Iterable[object]) -> str:
+    """Return a hint where the only column's name looks like a whole header written with another separator."""
+    listed = list(names)
+    if len(listed) == 1 and any(sign in str(listed[0]) for sign in ";\t"):
+        return "Write the table with commas between the cells (or, with tabs, name the file .tsv)."
+    return ""
 
 
 def _coded(series: pd.Series[Any], kind: Kind = "category") -> Column:
@@ -119,11 +128,12 @@ def _target(series: pd.Series[Any], name: str, classes: tuple[str, ...], kind: K
     if classes:
         extra = sorted(set(column.vocabulary) - set(classes))
         if extra:
-            raise BadTarget(f"target {name!r} holds {extra[:3]}, which are not among the declared classes")
+            listed = ", ".join(map(repr, extra[:3])) + (" …" if len(extra) > 3 else "")
+            raise BadTarget(f"target {name!r} holds what is not among the declared classes: {listed}")
         codes = np.array([classes.index(word) for word in column.vocabulary], np.int32)
         column = Column("category", codes[column.values], classes)
     if len(column.vocabulary) < 2:
-        raise BadTarget(f"target {name!r} has the single class {column.vocabulary}")
+        raise BadTarget(f"target {name!r} has the single class {column.vocabulary[0]!r}")
     if len(column.vocabulary) > MANY_CLASSES:
         raise BadTarget(
             f"target {name!r} has {len(column.vocabulary)} classes",

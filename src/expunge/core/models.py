@@ -63,7 +63,12 @@ def class_labels(data: Dataset) -> tuple[str, ...]:
     """
     target = data.target
     if target is None or target.kind != "category":
-        raise BadTarget(f"a classifier needs a target of categories, and {data.target_name!r} is not one")
+        hint = (
+            ""
+            if target is None
+            else "Use the learner ridge, or leave out --number; --class declares numbers as classes."
+        )
+        raise BadTarget(f"a classifier needs a target of categories, and {data.target_name!r} is not one", hint=hint)
     if data.classes:
         return data.classes
     counts = np.bincount(target.values, minlength=len(target.vocabulary))

@@ -16,6 +16,7 @@ from expunge.core.roles import Progress
 from expunge.service.store import Store
 
 SEED = "audit-store"
+SAMPLED = "sampled training"
 COMPARED = ("_excess@before", "_change@before")
 """Measures that compare with a second model, which an audit of one model does not have."""
 
@@ -74,5 +75,8 @@ def keyed_sample(deployment: Deployment, n: int) -> Dataset:
 
 
 def renamed(evidence: Evidence) -> Evidence:
-    """Return evidence of the model before, called what it is here: of the model now."""
-    return evidence.model_copy(update={"name": evidence.name.removesuffix("@before") + "@now"})
+    """Return evidence called what it is here: of the model now, on training records where probes say forgotten ones."""
+    name = evidence.name.removesuffix("@before").replace("forgotten_accuracy", "training_accuracy") + "@now"
+    note = None if evidence.note is None else evidence.note.replace("forgotten", SAMPLED)
+    estimator = evidence.estimator.replace("forgotten", SAMPLED)
+    return evidence.model_copy(update={"name": name, "note": note, "estimator": estimator})

@@ -15,8 +15,8 @@ from expunge import catalog
 from expunge.core.archive import sync_folder, write_durably
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Deployment
-from expunge.core.errors import StoreExists, StoreFull
-from expunge.core.roles import Prepares, Progress
+from expunge.core.errors import ClassVanished, StoreExists, StoreFull
+from expunge.core.roles import Learner, Prepares, Progress
 from expunge.core.seeds import Key
 from expunge.fulfilment.commitments import Commitments
 from expunge.service.database import Database, now
@@ -30,6 +30,12 @@ from expunge.trust.trustroot import trust_root
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+KEEP_CLASS = (
+    "The holdout may have taken every record of the class: declare the classes with --class (once for each), or set "
+    "less aside with --holdout."
+)
 
 
 def _silent(line: str) -> None:
@@ -62,6 +68,15 @@ class Recipe:
     holdout: float = 0.2
     seed: int = 0
 
+    def build(self) -> Learner:
+        """Return the learner.
+
+        Raises:
+            UnknownName, Unsupported, BadInput: there is none of this name, or it has no such hyper-parameter.
+        """
+        learner: Learner = catalog.build("learner", self.learner, **(self.params or {}))
+        return learner
+
     def read(self, frame: pd.DataFrame) -> Dataset:
         """Return the records of a table.
 
@@ -90,13 +105,17 @@ class Recipe:
 
         Raises:
             BadTarget, BadData, UnknownName: nothing was learnt.
+            ClassVanished: an undeclared class has no record outside the holdout.
         """
-        learner = catalog.build("learner", self.learner, **(self.params or {}))
+        learner = self.build()
         fitted, holdout = data.split(key, self.holdout) if self.holdout else (data, None)
         if isinstance(learner, Prepares):
             learner.prepare(say)
         started = time.perf_counter()
-        model = learner.fit(fitted, key, progress)
+        try:
+            model = learner.fit(fitted, key, progress)
+        except ClassVanished as error:
+            raise ClassVanished(f"{error.message} to train on", hint=KEEP_CLASS) from error
         return Deployment(learner, fitted, key, model, holdout, time.perf_counter() - started)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,11 +49,11 @@ class Keyring:
 
     def log(self) -> SigningKey:
         """Return the key of the log."""
-        return SigningKey.load(self.folder / "log.pem", self.origin, _passphrase())
+        return _load(self.folder / "log.pem", self.origin)
 
     def issuer(self) -> SigningKey:
         """Return the key that signs receipts."""
-        return SigningKey.load(self.folder / "issuer.pem", self.issuer_name, _passphrase())
+        return _load(self.folder / "issuer.pem", self.issuer_name)
 
     def check(self) -> None:
         """Refuse keys that cannot be used, before anything is begun.
@@ -74,12 +75,41 @@ class Keyring:
             fields = read_json(read_secret(self.folder / "model.json"))
             return Key(unb64(fields["secret"]), fields["seed"], unb64(fields["nonce"]))
         except (EvidenceError, KeyError, TypeError) as error:
-            raise KeyUnsafe("model.json does not hold a key") from error
+            raise KeyUnsafe("model.json does not hold a key", hint=_restore(self.folder / "model.json")) from error
 
 
 def _passphrase() -> bytes | None:
     given = os.environ.get(PASSPHRASE)
     return given.encode() if given else None
+
+
+def _load(path: Path, name: str) -> SigningKey:
+    """Read a signing key; what is wrong with its file is answered by a hint that fits."""
+    try:
+        return SigningKey.load(path, name, _passphrase())
+    except KeyUnsafe as error:
+        raise KeyUnsafe(error.message, hint=_advice(path)) from error
+
+
+def _advice(path: Path) -> str:
+    """Return what to do about a signing key that cannot be used."""
+    try:
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            return _lock(path)
+        sealed = b"ENCRYPTED" in path.read_bytes()
+    except OSError:
+        return _restore(path)
+    if not sealed:
+        return _restore(path)
+    return f"Set {PASSPHRASE} to the passphrase that the keys were made with."
+
+
+def _lock(path: Path) -> str:
+    return f"chmod 600 {shlex.quote(str(path))}, and think about who may have read it."
+
+
+def _restore(path: Path) -> str:
+    return f"Restore {path} from a backup, readable by its owner only (chmod 600)."
 
 
 def read_secret(path: Path) -> bytes:
@@ -91,10 +121,10 @@ def read_secret(path: Path) -> bytes:
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
-            raise KeyUnsafe(f"the key file {path.name} may be read by others (mode {mode:03o})")
+            raise KeyUnsafe(f"the key file {path.name} may be read by others (mode {mode:03o})", hint=_lock(path))
         return path.read_bytes()
     except OSError as error:
-        raise KeyUnsafe(f"the key file {path.name} cannot be read: {error.strerror}") from error
+        raise KeyUnsafe(f"the key file {path.name} cannot be read: {error.strerror}", hint=_restore(path)) from error
 
 
 def destroy_file(path: Path) -> None:

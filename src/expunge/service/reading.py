@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from expunge.core import frames
 from expunge.core.archive import write_durably
 from expunge.core.canonical import read_json
 from expunge.core.columns import Column
@@ -185,6 +187,8 @@ def open_seal(root: Path, version: int, out: Path) -> int:
 def predictions(root: Path, frame: pd.DataFrame) -> Table:
     """Return header, rows and notes: the id, the prediction, and the probability of each class.
 
+    The notes say which columns are empty, and which categories the training data do not hold.
+
     Raises:
         MissingColumn: the table lacks a column that the model was trained on.
     """
@@ -209,7 +213,9 @@ def _questions(frame: pd.DataFrame, trained: Dataset, ids: str | None) -> Datase
     """Read a table under the schema of the training data; its target and owners do not matter."""
     lost = [name for name in trained.columns if name not in frame.columns]
     if lost:
-        raise MissingColumn(f"the table lacks {', '.join(lost[:10])}, which the model was trained on")
+        listed = ", ".join(lost[:10]) + (f" and {len(lost) - 10} more" if len(lost) > 10 else "")
+        hint = frames.other_separator(frame.columns) or "Add the columns; their cells may be empty."
+        raise MissingColumn(f"the table lacks {listed}, which the model was trained on", hint=hint, columns=lost)
     ids = ids if ids is not None and ids in frame.columns else None
     frame = frame[[*trained.columns, *([ids] if ids else [])]]
     kinds = {name: column.kind for name, column in trained.columns.items()}
@@ -223,8 +229,24 @@ def _questions(frame: pd.DataFrame, trained: Dataset, ids: str | None) -> Datase
         target=target,
         target_name=trained.target_name,
         classes=trained.classes,
-        notes=read.notes,
+        notes=tuple(_strange(trained, read)),
     )
+
+
+def _strange(trained: Dataset, read: Dataset) -> Iterator[str]:
+    """Yield what is unlike the training data: columns without a value, categories that were never seen."""
+    yield from (note for note in read.notes if not note.startswith("Column "))
+    for name, known in trained.columns.items():
+        if name not in read.columns:
+            yield f"Column {name!r}: has no value at all; every row counts as missing there."
+            continue
+        column, words = read.columns[name], set(known.vocabulary)
+        new = [j for j, word in enumerate(column.vocabulary) if word not in words]
+        if known.kind == "category" and new:
+            listed = ", ".join(repr(column.vocabulary[j]) for j in new[:3]) + (" …" if len(new) > 3 else "")
+            what = "1 category was" if len(new) == 1 else f"{len(new)} categories were"
+            rows = int(np.isin(column.values, new).sum())
+            yield f"Column {name!r}: {what} never seen in training, in {rows} of {len(read)} rows: {listed}."
 
 
 def _empty(column: Column, n: int) -> Column:
