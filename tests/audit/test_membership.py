@@ -76,7 +76,7 @@ def test_power_is_printed():
 def test_what_cannot_be_measured_is_said():
     no_shadows = measured(world("nearest", n_shadows=0))
     assert no_shadows["membership.loss_auc@after"].status == "measured"
-    assert "policy allows 0" in no_shadows["membership.lira_auc@after"].note
+    assert "and 0 are asked for" in no_shadows["membership.lira_auc@after"].note
     assert "1000 non-members" in no_shadows["membership.loss_tpr_1pct@after"].note
     one = measured(world("nearest", m=1, n_shadows=8))
     assert {e.status for e in one.values()} == {"not_measured"}
@@ -165,3 +165,11 @@ def test_merging_keeps_every_record(counts, smallest):
 
 def test_repr_says_what_matters_only():
     assert repr(Membership(n_jobs=2)) == "Membership(n_pool=2000)"
+
+
+def test_few_shadows_are_said_to_be_few():
+    found = measured(world("nearest", n_shadows=8))
+    assert "With 8 shadow models the estimate itself moves" in found["membership.lira_auc@after"].note
+    assert "shadow models" not in found["membership.loss_auc@after"].note
+    many = measured(world("nearest", n_shadows=64, n=120, m=10))
+    assert "shadow models" not in many["membership.lira_auc@after"].note

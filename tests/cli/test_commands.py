@@ -77,6 +77,8 @@ def test_audit_and_predict(cli: Run, store: Path, tmp_path: Path) -> None:
     names = {e["name"] for e in found}
     assert {"utility.accuracy@now", "membership.loss_auc@now", "membership.lira_auc@now"} <= names
     assert list((store / "cache" / "shadows").iterdir())
+    assert "use --shadows 64 or more" in cli("audit", store, "--shadows", 8)
+    assert "--shadows 64" not in cli("audit", store, "--shadows", 0)
     clinic().drop(columns=["ill", "email"]).to_csv(tmp_path / "new.csv", index=False)
     rows = list(csv.DictReader(io.StringIO(cli("predict", store, tmp_path / "new.csv"))))
     assert len(rows) == len(clinic())
@@ -173,3 +175,23 @@ def test_a_real_ctrl_c_while_training_leaves_nothing(tmp_path: Path) -> None:
     assert process.returncode == 130, err
     assert "error[interrupted]" in err
     assert [p.name for p in tmp_path.iterdir()] == ["t.csv"]
+
+
+def test_predict_says_what_the_training_data_do_not_hold(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = clinic().drop(columns=["ill", "email"]).assign(height=np.nan)
+    frame.loc[:4, "city"] = "Lima"
+    frame.loc[5:6, "city"] = "Rome"
+    frame.to_csv(tmp_path / "new.csv", index=False)
+    assert run(["predict", str(store), str(tmp_path / "new.csv")]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == len(frame) + 1
+    lines = err.splitlines()
+    assert any(line.startswith("note: Column 'height': has no value at all") for line in lines)
+    (city,) = (line for line in lines if "'city'" in line)
+    assert "never seen in training, in " in city
+    assert "'Lima'" in city
+    frame.drop(columns=["age", "city"]).to_csv(tmp_path / "new.csv", index=False)
+    assert run(["predict", str(store), str(tmp_path / "new.csv")]) == 15
+    assert "lacks age, city," in capsys.readouterr().err

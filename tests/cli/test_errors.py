@@ -295,3 +295,17 @@ def test_surprises_are_short(cli: Run, store: Path, monkeypatch: pytest.MonkeyPa
 
 def test_the_log_of_a_fresh_store_binds_its_records(store: Path) -> None:
     assert [e["type"] for e in log_of(store, check=True)["entries"]] == ["MANIFEST"]
+
+
+def test_a_misspelt_learner_is_said_before_the_table_is_read(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"a,b\n1,2,3\n")
+    failed(cli(*train(tmp_path / "t.csv", tmp_path / "s"), "--learner", "forrest"), errors.UnknownName)
+    failed(cli(*train(tmp_path / "t.csv", tmp_path / "s"), "--param", "leaves=3"), errors.BadInput)
+    failed(cli(*train(tmp_path / "t.csv", tmp_path / "s")), errors.BadData)
+
+
+def test_a_number_for_a_classifier_names_the_learner_for_numbers(cli: Run, table: Path, tmp_path: Path) -> None:
+    found = cli(*train(table, tmp_path / "s"), "--target", "age", "--number", "--learner", "forest")
+    failed(found, errors.BadTarget)
+    assert "ridge" in found[2]
+    assert "--number" in found[2]

@@ -263,3 +263,9 @@ def test_the_detectable_excess_is_detected(m, n):
         ranks = stats.mannwhitneyu(draws.normal(shift, 1, m), draws.normal(0, 1, n), alternative="greater")
         hits.append(ranks.pvalue < 0.05)
     assert 0.74 <= np.mean(hits) <= 0.87
+
+
+@pytest.mark.parametrize(("m", "n"), [(0, 5), (5, 0)])
+def test_an_auc_of_one_side_is_refused(m, n):
+    with pytest.raises(BadInput):
+        detectable_auc(m, n)

@@ -393,3 +393,22 @@ def test_any_column_is_read_or_refused_with_our_error(values, kind):
         if column.kind not in ("category", "text"):
             assert not np.isinf(column.values).any()
     assert data.digest == Dataset.from_frame(frame[::-1], kinds={"c": kind} if kind else None).digest
+
+
+def test_notes_and_errors_read_as_sentences():
+    names = pd.DataFrame({"who": [f"n{i}" for i in range(40)], "x": range(40)})
+    assert Dataset.from_frame(names).notes[0].endswith("is it an identifier?")
+    with pytest.raises(BadTarget, match=r"has the single class 'yes'$"):
+        Dataset.from_frame(pd.DataFrame({"x": [1, 2], "y": ["yes", "yes"]}), target="y")
+    with pytest.raises(BadTarget, match=r"declared classes: 'no', 'perhaps'$"):
+        Dataset.from_frame(
+            pd.DataFrame({"x": [1, 2, 3], "y": ["no", "yes", "perhaps"]}), target="y", classes=["yes", "never"]
+        )
+    with pytest.raises(DuplicateId, match=r"^1 id occurs more than once, for example 7$"):
+        Dataset.from_frame(pd.DataFrame({"i": [7, 7, 7, 8], "x": [1, 2, 3, 4]}), ids="i")
+
+
+def test_a_table_with_another_separator_is_told_apart():
+    with pytest.raises(MissingColumn) as caught:
+        Dataset.from_frame(pd.DataFrame({"age;city;ill": ["3;Bern;yes"]}), target="ill")
+    assert "commas" in caught.value.advice

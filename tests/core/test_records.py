@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from expunge.core.errors import MalformedEvidence
+from expunge.core.evidence import Evidence
 from expunge.core.record import Record
 from expunge.core.request import ForgetRequest
 
@@ -161,3 +162,12 @@ def test_a_number_beyond_json_travels_as_text():
     assert request.subject == str(2**60)
     assert ForgetRequest.from_bytes(request.canonical()) == request
     assert ForgetRequest(subject=2**53 - 1).subject == 2**53 - 1
+
+
+def test_evidence_reads_like_what_it_is():
+    seconds = Evidence(name="c.s@after", estimator="-", value=0.0671, low=0.0671, high=0.0671, n=1, unit="timing")
+    assert seconds.text() == "0.0671 (1 timing; no interval)"
+    error = Evidence(name="u.mse@after", estimator="-", value=32511.6, low=1999.96, high=1e6, n=1200)
+    assert error.text() == "32,510 [2,000, 1,000,000] (n 1200 records)"
+    share = error.model_copy(update={"value": 0.51234, "low": 0.5, "high": 1.0})
+    assert share.text() == "0.5123 [0.5, 1] (n 1200 records)"

@@ -11,6 +11,8 @@ import pytest
 
 from expunge.core.errors import (
     BadData,
+    ClassVanished,
+    KeyUnsafe,
     StoreBusy,
     StoreDamaged,
     StoreUnfinished,
@@ -18,15 +20,17 @@ from expunge.core.errors import (
     Unsupported,
 )
 from expunge.core.interrupts import was_interrupted
+from expunge.core.seeds import Key
 from expunge.core.tiny import tiny_world
 from expunge.service.audits import audit_store
 from expunge.service.create import Recipe
 from expunge.service.database import Database
+from expunge.service.keyring import Keyring
 from expunge.service.locks import StoreLock
 from expunge.service.objects import Objects
 from expunge.service.sealed import Seals
 from expunge.service.tables import read_ids, read_table
-from service.world import build, clinic
+from service.world import build, clinic, plant_tally
 
 
 @pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.csv.xz", "t.TSV", "t.parquet"])
@@ -129,3 +133,96 @@ def test_interrupts_in_disguise() -> None:
     error.__cause__ = KeyboardInterrupt()
     assert was_interrupted(error)
     assert not was_interrupted(SystemError())
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("a,b\n1,2,3\n", "line 2 of t.csv has 3 cells, and the header names 2"),
+        ("a,b\n1,2,\n3,4,\n", "line 2 of t.csv has 3 cells"),
+        ("a,b\n1,2\n3,4\n5,6,7\n", "line 4 of t.csv has 3 cells"),
+        ("a,b\n1\n3,4,5\n", "line 3 of t.csv has 3 cells"),
+        ("age,x,age\n1,2,3\n", "two columns of t.csv are called 'age'"),
+    ],
+)
+def test_tables_that_pandas_would_bend_are_refused(tmp_path: Path, body: str, said: str) -> None:
+    (tmp_path / "t.csv").write_text(body)
+    with pytest.raises(BadData, match=said):
+        read_table(tmp_path / "t.csv")
+
+
+def test_short_lines_blank_lines_and_quotes_are_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('\ufeff\na,b,\n"1,5","x\ny",\n\n2\n', encoding="utf-8")
+    read = read_table(tmp_path / "t.csv")
+    assert read.a.tolist() == ["1,5", "2"]
+    assert read.b.isna().tolist() == [False, True]
+    assert read.index.tolist() == [0, 1]
+
+
+def test_what_is_wrong_with_a_file_has_a_hint_that_fits(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("city,y\nZürich,1\n".encode("latin-1"))
+    for read in (read_table, read_ids):
+        with pytest.raises(BadData) as caught:
+            read(path)
+        assert "UTF-8" in caught.value.advice
+    path.write_text("a;b\n1,5;2,5\n")
+    with pytest.raises(BadData) as caught:
+        read_table(path)
+    assert "commas" in caught.value.advice
+
+
+def test_a_key_that_cannot_be_used_has_a_hint_that_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXPUNGE_PASSPHRASE", "quagga")
+    ring = Keyring(tmp_path, "log.example/x")
+    ring.make(Key.public(0), b"m" * 32)
+
+    def advice() -> str:
+        with pytest.raises(KeyUnsafe) as caught:
+            ring.check()
+        return caught.value.advice
+
+    monkeypatch.delenv("EXPUNGE_PASSPHRASE")
+    assert "EXPUNGE_PASSPHRASE" in advice()
+    monkeypatch.setenv("EXPUNGE_PASSPHRASE", "okapi")
+    assert "EXPUNGE_PASSPHRASE" in advice()
+    monkeypatch.setenv("EXPUNGE_PASSPHRASE", "quagga")
+    for name in ("log.pem", "manifest.key"):
+        (tmp_path / name).chmod(0o640)
+        assert advice().startswith(f"chmod 600 {tmp_path / name}")
+        (tmp_path / name).chmod(0o600)
+    (tmp_path / "manifest.key").unlink()
+    assert "backup" in advice()
+    (tmp_path / "issuer.pem").unlink()
+    assert "backup" in advice()
+
+
+def test_a_passphrase_for_keys_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EXPUNGE_PASSPHRASE", raising=False)
+    ring = Keyring(tmp_path, "log.example/x")
+    ring.make(Key.public(0), b"m" * 32)
+    monkeypatch.setenv("EXPUNGE_PASSPHRASE", "quagga")
+    with pytest.raises(KeyUnsafe) as caught:
+        ring.check()
+    assert caught.value.advice.startswith("Unset EXPUNGE_PASSPHRASE")
+
+
+def test_a_class_that_only_the_holdout_has(tmp_path: Path) -> None:
+    recipe, frame = Recipe("y", "tally", holdout=0.5), pd.DataFrame({"x": range(12), "y": ["a", "b"] * 6})
+    plant_tally()
+    frame.loc[0, "y"] = "rare"
+    data = recipe.read(frame)
+    seed = next(s for s in range(100) if 0 in data.split(Key.public(s), 0.5)[1].ids)
+    with pytest.raises(ClassVanished) as caught:
+        recipe.train(data, Key.public(seed))
+    assert "--class" in caught.value.advice
+    assert "holdout" in caught.value.advice
+
+
+def test_an_audit_speaks_of_training_records(tmp_path: Path) -> None:
+    build(tmp_path / "store")
+    found = audit_store(tmp_path / "store", n_shadows=0)
+    words = " ".join(f"{e.name} {e.estimator} {e.note}" for e in found)
+    assert "utility.training_accuracy@now" in words
+    assert "forgotten" not in words
+    assert "policy" not in words

@@ -111,8 +111,8 @@ def _few_shadows(attack: Scored) -> str | None:
     if attack.n_models is None or attack.n_models >= ENOUGH_SHADOWS:
         return None
     return (
-        f"With {attack.n_models} shadow models the estimate itself moves from one set of shadows to the next, which the "
-        f"interval leaves out; use {ENOUGH_SHADOWS} or more for a decision."
+        f"With {attack.n_models} shadow models the estimate itself moves from one set of shadows to the next, which "
+        f"the interval leaves out; use {ENOUGH_SHADOWS} or more for a decision."
     )
 
 

@@ -13,6 +13,11 @@ _READ_AS = (
     "What forgetting takes away is measured by `expunge forget`, beside a model retrained without the records.",
 )
 
+_FEW = (
+    "The intervals of LiRA leave the noise between sets of shadow models out: use --shadows {enough} or more for a "
+    "decision."
+)
+
 
 @click.command()
 @click.argument("store", type=click.Path(path_type=Path))
@@ -30,11 +35,13 @@ def audit(store: Path, shadows: int, sample: int, as_json: bool) -> None:
       expunge audit STORE
       expunge audit STORE --shadows 64 --json
     """
+    from expunge.audit.scored import ENOUGH_SHADOWS
     from expunge.service.audits import audit_store
 
     say_waiting(store)
     with progress("auditing") as tick:
         evidence = audit_store(store, n_shadows=shadows, n_sample=sample, tick=tick)
     rows = [(e.name, e.text()) for e in evidence]
-    lines = [*table(("evidence", "value"), rows), "", *_READ_AS]
+    few = [_FEW.format(enough=ENOUGH_SHADOWS)] if 0 < shadows < ENOUGH_SHADOWS else []
+    lines = [*table(("evidence", "value"), rows), "", *_READ_AS, *few]
     show(as_json, {"evidence": [e.as_json() for e in evidence]}, lines)

@@ -194,7 +194,11 @@ def bootstrap(
 
 
 def detectable_auc(m: int, n: int) -> float:
-    """Return the smallest excess of an AUC over ½ that m positives and n negatives show with 80 % power (one-sided 5 %).
+    """Return the smallest excess of an AUC over ½ that shows with 80 % power (one-sided 5 %).
+
+    Args:
+        m: positives.
+        n: negatives.
 
     Raises:
         BadInput: there is no positive, or no negative.

@@ -100,7 +100,7 @@ def _advice(path: Path) -> str:
     except OSError:
         return _restore(path)
     if not sealed:
-        return _restore(path)
+        return f"Unset {PASSPHRASE}: {path.name} was made without one." if _passphrase() else _restore(path)
     return f"Set {PASSPHRASE} to the passphrase that the keys were made with."
 
 
