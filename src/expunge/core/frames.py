@@ -180,7 +180,7 @@ def _settled(series: pd.Series[Any]) -> pd.Series[Any]:
     if types <= {str}:
         return series
     if types <= {bool, np.bool_}:
-        return series.astype("boolean")
+        return series.where(series.notna(), None).astype("boolean")  # NaT and NaN alike
     odd = sorted(t.__name__ for t in types if t.__hash__ is None)
     if odd:
         raise BadData(f"column {series.name!r} holds values of type {odd[0]}, which are no single values")
