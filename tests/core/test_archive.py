@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expunge.core.archive import pack, pack_dataset, read_file, sync_folder, unpack, unpack_dataset, write_durably
+from expunge.core.archive import pack, pack_dataset, unpack, unpack_dataset
 from expunge.core.columns import Column
 from expunge.core.dataset import Dataset
 from expunge.core.errors import BadData, StoreDamaged, StoreFull
+from expunge.core.files import read_file, sync_folder, write_durably
 from expunge.core.seeds import Key
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from expunge.trust import files
+from expunge.core import files
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from expunge.core import files
 from expunge.core.errors import (
     BadInput,
     KeyUnsafe,
@@ -21,7 +22,7 @@ from expunge.core.errors import (
     StoreMissing,
     Unverifiable,
 )
-from expunge.trust import files, log
+from expunge.trust import log
 from expunge.trust.keys import SigningKey
 from expunge.trust.log import FileLog
 from expunge.trust.merkle import Tree, leaf_hash, verify_consistency, verify_inclusion

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from expunge.audit import signals
-from expunge.core import archive
+from expunge.core import files
 from expunge.core.canonical import canonical_json, sha256
 from expunge.core.columns import CODED, Column
 from expunge.core.dataset import Dataset
@@ -240,7 +240,7 @@ def _shadow(drawn: Draw, shadow: int) -> tuple[int, Floats]:
 def _save(path: Path, row: Floats) -> None:
     body = io.BytesIO()
     np.savez(body, phi=row, check=_check(path.name, row))
-    archive.write_durably(path, body.getvalue(), mode=0o600)
+    files.write_durably(path, body.getvalue(), mode=0o600)
 
 
 def _check(name: str, row: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -273,5 +273,5 @@ def purge(cache: Path) -> int:
     for path in found:
         path.unlink(missing_ok=True)
     if found:
-        archive.sync_folder(cache)
+        files.sync_folder(cache)
     return len(found)

@@ -1,13 +1,10 @@
-"""Arrays and settings on disk: safetensors and JSON, written so that a crash leaves the old file or the new one.
+"""Arrays and data sets as bytes: safetensors and JSON, the same for equal content.
 
 Never pickle: what is read can hold numbers, not code.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,43 +13,7 @@ import numpy.typing as npt
 from expunge.core.canonical import Arrays, canonical_json, read_json
 from expunge.core.columns import Column
 from expunge.core.dataset import Dataset
-from expunge.core.errors import BadData, BadInput, MalformedEvidence, StoreDamaged, StoreFull
-
-
-def write_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a file so that a crash leaves either the old content or the new: temp, fsync, rename, fsync the folder.
-
-    Raises:
-        StoreFull: no space, or no right to write; the old file is untouched.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)  # of a process that died: its rights are not those asked for now
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
-            raise StoreFull(f"cannot write {path.name}: {error.strerror}") from error
-        raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames and removals in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+from expunge.core.errors import BadData, BadInput, MalformedEvidence, StoreDamaged
 
 
 def pack(arrays: Arrays) -> bytes:
@@ -167,15 +128,3 @@ def unpack_dataset(data: bytes, what: str = "data") -> Dataset:
         raise StoreDamaged(f"{what}: the record digests do not fit the records")
     read.__dict__["record_digests"] = digests
     return read
-
-
-def read_file(path: Path) -> bytes:
-    """Read a file of the store.
-
-    Raises:
-        StoreDamaged: it is missing.
-    """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise StoreDamaged(f"{path.name} is missing") from error

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expunge import catalog
-from expunge.core.archive import sync_folder, write_durably
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Deployment
 from expunge.core.errors import ClassVanished, StoreExists, StoreFull
+from expunge.core.files import sync_folder, write_durably
 from expunge.core.roles import Learner, Prepares, Progress
 from expunge.core.seeds import Key
 from expunge.fulfilment.commitments import Commitments

@@ -9,9 +9,9 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from expunge.core.archive import write_durably
 from expunge.core.canonical import b64, canonical_json, read_json, unb64
 from expunge.core.errors import EvidenceError, KeyUnsafe
+from expunge.core.files import write_durably
 from expunge.core.seeds import Key
 from expunge.trust.keys import SigningKey
 

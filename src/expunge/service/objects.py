@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from expunge.core.archive import read_file, sync_folder
 from expunge.core.canonical import sha256
-from expunge.core.errors import StoreDamaged, StoreFull
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM)
+from expunge.core.errors import StoreDamaged
+from expunge.core.files import read_file, sync_folder, write_durably
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class Objects:
             names.append(name)
             path = self.folder / name
             if not path.exists():
-                _write(path, body)
+                write_durably(path, body, 0o600, sync_parent=False)
                 fresh = True
         if fresh:
             sync_folder(self.folder)
@@ -72,19 +68,3 @@ def delete(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-def _write(path: Path, body: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno in _FULL:
-            raise StoreFull(f"cannot write an object of {len(body)} bytes: {error.strerror}") from error
-        raise

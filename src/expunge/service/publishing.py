@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from expunge.audit.report import Report, render_html, report_json
-from expunge.core.archive import sync_folder, write_durably
 from expunge.core.canonical import read_json, unb64
 from expunge.core.errors import MalformedEvidence, StoreDamaged
+from expunge.core.files import sync_folder, write_durably
 from expunge.service.database import CaseRow, Version
 from expunge.service.failpoints import failpoint
 from expunge.service.objects import delete

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from expunge.core import frames
-from expunge.core.archive import write_durably
 from expunge.core.canonical import read_json
 from expunge.core.columns import Column
 from expunge.core.dataset import Dataset
 from expunge.core.errors import BadInput, EvidenceError, MalformedEvidence, MissingColumn, StoreExists, UnknownName
+from expunge.core.files import write_durably
 from expunge.core.models import class_labels
 from expunge.core.request import Id
 from expunge.core.roles import Predicts

@@ -16,9 +16,9 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from expunge.core.archive import read_file, sync_folder, write_durably
 from expunge.core.canonical import sha256
 from expunge.core.errors import StoreDamaged
+from expunge.core.files import read_file, sync_folder, write_durably
 from expunge.service.keyring import PRIVATE, destroy_file, read_secret
 
 _MARK = b"\x01"

@@ -6,9 +6,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from expunge.core.archive import write_durably
 from expunge.core.canonical import read_json
 from expunge.core.errors import EvidenceError, StoreDamaged, StoreMissing, StoreVersion
+from expunge.core.files import write_durably
 from expunge.core.record import Record
 
 FORMAT = 1

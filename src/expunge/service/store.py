@@ -9,9 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from expunge import catalog
-from expunge.core.archive import read_file
 from expunge.core.deployment import Deployment
 from expunge.core.errors import LogRewritten, StoreBusy, StoreUnfinished
+from expunge.core.files import read_file
 from expunge.core.roles import Learner
 from expunge.fulfilment.commitments import Commitments
 from expunge.service.database import Database, Version

@@ -24,7 +24,7 @@ from expunge.core.errors import (
     StoreDamaged,
     StoreMissing,
 )
-from expunge.trust.files import TEMP, write_durably
+from expunge.core.files import TEMP, write_durably
 from expunge.trust.keys import SigningKey, VerifyKey
 from expunge.trust.merkle import EMPTY_ROOT, HASH_BYTES, Tree, leaf_hash
 from expunge.trust.note import Checkpoint, join_note, open_note, sign_text
