@@ -10,9 +10,10 @@ import numpy.typing as npt
 
 from expunge.core.canonical import Arrays, state_digest
 from expunge.core.dataset import Dataset
-from expunge.core.errors import BadTarget, ClassVanished, NothingLeft
+from expunge.core.errors import BadTarget, ClassVanished, NothingLeft, StoreDamaged
 from expunge.core.guarantee import Grade, Guarantee
 from expunge.core.request import Id
+from expunge.core.roles import Model, Remembers
 from expunge.core.seeds import Key
 
 
@@ -103,3 +104,15 @@ def rows_to_forget(data: Dataset, ids: Iterable[Id]) -> npt.NDArray[np.int64]:
         left = np.bincount(data.target.values, minlength=size) - np.bincount(data.target.values[rows], minlength=size)
         check_classes(data.target.vocabulary, left)
     return rows
+
+
+def check_saved(model: Model, arrays: Arrays) -> None:
+    """Refuse saved arrays that are not the state and memory of a model made afresh.
+
+    Raises:
+        StoreDamaged: naming the first array that is missing or differs.
+    """
+    mine = {**model.state(), **(model.memory() if isinstance(model, Remembers) else {})}
+    for name, array in mine.items():
+        if name not in arrays or not np.array_equal(array, arrays[name]):
+            raise StoreDamaged(f"the saved array {name!r} is not what these records give")

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from expunge.core.columns import CODED, Column
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Prediction
-from expunge.core.errors import BadInput, StoreDamaged
+from expunge.core.errors import BadInput
 from expunge.core.guarantee import Guarantee
-from expunge.core.models import Identity, class_labels, exactly
+from expunge.core.models import Identity, check_saved, class_labels, exactly
 from expunge.core.seeds import Key
 from expunge.models.encode import MAX_NOMINAL, Feature, Grid, cells, grid_range
 from expunge.models.kept import Kept
@@ -125,9 +125,7 @@ class NaiveBayes:
             StoreDamaged: the arrays are not those of this learner over these records.
         """
         model = self.fit(data, key)
-        mine = {**model.state(), **model.memory()}
-        if not all(name in arrays and np.array_equal(array, arrays[name]) for name, array in mine.items()):
-            raise StoreDamaged("the saved counts are not those of these records")
+        check_saved(model, arrays)
         return model
 
     def _check(self) -> None:

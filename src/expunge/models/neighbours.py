@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Prediction
-from expunge.core.errors import BadInput, StoreDamaged
+from expunge.core.errors import BadInput
 from expunge.core.guarantee import Guarantee
-from expunge.core.models import Identity, class_labels, exactly
+from expunge.core.models import Identity, check_saved, class_labels, exactly
 from expunge.core.seeds import Key, id_bytes
 from expunge.models.kept import Kept, Mask
 from expunge.models.scale import Codes, Scale
@@ -73,9 +73,7 @@ class Neighbours:
             StoreDamaged: the arrays are not those of this learner over these records.
         """
         model = self.fit(data, key)
-        mine = {**model.state(), **model.memory()}
-        if not all(name in arrays and np.array_equal(array, arrays[name]) for name, array in mine.items()):
-            raise StoreDamaged("the saved codes are not those of these records")
+        check_saved(model, arrays)
         return model
 
     def _check(self) -> None:
