@@ -1,4 +1,4 @@
-"""The log tree: every size to 64 against the definition, and every class of broken proof (V1, V2)."""
+"""The log tree: every size to 256 against the definition, and every class of broken proof (V1, V2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from expunge.trust.merkle import (
     verify_inclusion,
 )
 
-N = 64
+N = 256
 ENTRIES = [b"entry %d" % i for i in range(N)]
 TREE = Tree(ENTRIES)
 
