@@ -32,7 +32,7 @@ from expunge.service.pages import certificate
 from expunge.service.reading import headline, log_of, report_of, seals_of
 from expunge.service.store import Store
 from expunge.trust.verify import verify
-from service.world import IDS, PERSON, QUICK, build, traces, wish
+from service.world import IDS, PERSON, QUICK, build, clinic, traces, wish
 
 
 @pytest.fixture
@@ -314,3 +314,15 @@ def test_after_a_stop_the_receipt_still_names_the_reference(root: Path, monkeypa
     done = resume(root)
     assert done is not None
     assert certificate(done.receipt.read_bytes()).evaluation.reference == "retrained"
+
+
+def test_the_report_draws_what_the_measuring_run_saw(tmp_path: Path) -> None:
+    """Both attacks are drawn from the one run whose numbers the receipt signs; drawing fits no model again."""
+    build(tmp_path / "store", frame=clinic(600))
+    with Store.open(tmp_path / "store") as store:
+        data = store.deployment().data
+        ids = tuple(data.ids[:12].tolist())
+    policy = Policy(probes=("membership",), bounds=(), n_shadows=8)
+    done = forget(tmp_path / "store", Wish(ForgetRequest(records=ids), policy, approved=True))
+    drawn = {(roc.attack, roc.arm) for roc in done.facts.curves.rocs}
+    assert {("loss", "after"), ("lira", "before"), ("lira", "after"), ("lira", "reference")} <= drawn

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +94,10 @@ class Membership:
     cache: Path | None = field(default=None, repr=False, compare=False)
     progress: Progress | None = field(default=None, repr=False, compare=False)
     on_curves: Callable[[Curves], None] | None = field(default=None, repr=False, compare=False)
+
+    def drawing(self, to: Callable[[Curves], None]) -> Membership:
+        """Return the probe that gives its curves to `to` whenever it measures."""
+        return replace(self, on_curves=to)
 
     def measure(self, case: Case) -> Sequence[Evidence]:
         """Return the measurements; hand the curves to `on_curves`."""

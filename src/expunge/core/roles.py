@@ -94,6 +94,15 @@ class Probe(Protocol):
 
 
 @runtime_checkable
+class Draws(Protocol):
+    """A probe that can hand over what a report draws, from the run that measures."""
+
+    def drawing(self, to: Callable[[Any], None]) -> Probe:
+        """Return the probe that gives its curves to `to` whenever it measures."""
+        ...
+
+
+@runtime_checkable
 class Attack(Protocol):
     """Plays an adversary inside a world that grants only what this adversary may touch."""
 

@@ -106,6 +106,7 @@ class Progress:
         reference: retrained without the records, where the policy asks for it.
         reference_s: what that took, in seconds.
         evidence: measurements; None until `measure`.
+        drawn: what probes gave for a report to draw.
         commitments_after: the commitments without the records; None until `attest`, or without an issuer.
         manifest: the log entry (base64) that announces the roots after; goes into the log before the statement.
         prepared: the signed statement (or denial), ready for `expunge.trust.receipt.complete`; None without an issuer.
@@ -131,6 +132,7 @@ class Progress:
     reference: Deployment | None = field(default=None, repr=False)
     reference_s: float | None = None
     evidence: tuple[Evidence, ...] | None = None
+    drawn: tuple[Any, ...] = field(default=(), repr=False)
     commitments_after: Commitments | None = field(default=None, repr=False)
     manifest: str | None = field(default=None, repr=False)
     prepared: Prepared | None = field(default=None, repr=False)

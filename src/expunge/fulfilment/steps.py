@@ -6,6 +6,7 @@ import logging
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from expunge.core.errors import (
 from expunge.core.evidence import Evidence
 from expunge.core.interrupts import was_interrupted
 from expunge.core.policy import Policy
-from expunge.core.roles import Prepares, Unlearner
+from expunge.core.roles import Draws, Prepares, Unlearner
 from expunge.core.ruling import Ruling, strictest
 from expunge.fulfilment.attest import deny
 from expunge.fulfilment.progress import Progress
@@ -153,9 +154,10 @@ def measure(progress: Progress) -> Progress:
         return progress
     progress, notes = _with_reference(progress, outcome)
     case = _case(progress, outcome)
-    found = [e for name in progress.policy.probes for e in _measured(name, case)]
+    drawn: list[Any] = []
+    found = [e for name in progress.policy.probes for e in _measured(name, case, drawn)]
     judged = _judged([*notes, *found], progress.policy)
-    progress = replace(progress, evidence=tuple(judged))
+    progress = replace(progress, evidence=tuple(judged), drawn=tuple(drawn))
     if not progress.missed or progress.policy.on_bound == "report" or plan.unlearner == LAST_RESORT:
         return progress
     return progress.turned("bound missed: " + "; ".join(f"{e.name} {e.text()}" for e in progress.missed))
@@ -201,9 +203,11 @@ def _strangers(outcome: Outcome, forgotten: Dataset) -> Dataset:
     return holdout.take(~np.isin(holdout.subjects, forgotten.subjects))
 
 
-def _measured(name: str, case: Case) -> list[Evidence]:
+def _measured(name: str, case: Case, drawn: list[Any]) -> list[Evidence]:
     try:
-        return [_travels(e) for e in catalog.build("probe", name).measure(case)]
+        probe = catalog.build("probe", name)
+        probe = probe.drawing(drawn.append) if isinstance(probe, Draws) else probe
+        return [_travels(e) for e in probe.measure(case)]
     except Interrupted:
         raise
     except Unsupported as error:

@@ -6,11 +6,10 @@ from typing import Any, Self
 
 from expunge.audit.curves import Curves
 from expunge.audit.facts import Asked, Digests, Done, Option, ReceiptSummary, Report, Trained
-from expunge.audit.membership import Membership
 from expunge.core.canonical import read_json, unb64
 from expunge.core.costs import Plan
-from expunge.core.deployment import Case, Cost
-from expunge.core.errors import BadInput, StoreDamaged, Unsupported
+from expunge.core.deployment import Cost
+from expunge.core.errors import StoreDamaged
 from expunge.core.guarantee import Guarantee
 from expunge.core.record import Record
 from expunge.core.ruling import Ruling
@@ -67,16 +66,8 @@ class Facts(Record):
 
 
 def _curves(progress: Progress) -> Curves:
-    """Return the curves of the loss attack; none where it cannot be run."""
-    before, outcome = progress.deployment, progress.outcome
-    if outcome is None or outcome.after.holdout is None:
-        return Curves()
-    forgotten = before.data.only(before.targets(progress.request))
-    case = Case(before, outcome.after, forgotten, outcome.after.holdout, progress.reference)
-    try:
-        return Membership().observe(case).curves()
-    except (BadInput, Unsupported):
-        return Curves()
+    """Return the curves of the run that measured; none where no probe gave any."""
+    return next((drawn for drawn in progress.drawn if isinstance(drawn, Curves)), Curves())
 
 
 def certificate(receipt: bytes) -> Unlearning:
