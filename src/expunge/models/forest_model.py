@@ -201,7 +201,8 @@ class ForestModel:
         Cost: the touched trees are copied, then repaired; one fit where a grid moves.
         """
         rows = self.rows_of(ids)
-        return self._refitted(rows) or self._repaired(rows, copy=True)
+        tally, moves, vanished = self.tally.without(rows)
+        return self._refitted(rows) if moves else self._repaired(rows, tally, vanished, copy=True)
 
     def forget(self, ids: Iterable[Id]) -> None:
         """Forget these records in place: as `without`, but trees that only this model holds are not copied.
@@ -212,29 +213,28 @@ class ForestModel:
             UnknownRecord, NothingLeft, ClassVanished: nothing was changed.
         """
         rows = self.rows_of(ids)
-        after = self._refitted(rows)
-        if after is None:
-            with forestry.interrupts_deferred():
-                after = self._repaired(rows, copy=False)
-                self.__dict__.update(after.__dict__)
-        else:
-            self.__dict__.update(after.__dict__)
+        tally, moves, vanished = self.tally.without(rows)
+        if moves:
+            self.__dict__.update(self._refitted(rows).__dict__)
+            return
+        with forestry.interrupts_deferred():
+            self.__dict__.update(self._repaired(rows, tally, vanished, copy=False).__dict__)
 
-    def _refitted(self, rows: npt.NDArray[np.int64]) -> ForestModel | None:
-        """Return the model fitted again where a grid moves; None where repair will do."""
-        if not self.tally.without(rows)[1]:
-            return None
+    def _refitted(self, rows: npt.NDArray[np.int64]) -> ForestModel:
+        """Return the model fitted again without these rows: what is left where a grid moves."""
         keep = self.alive.copy()
         keep[rows] = False
         return self.learner.fit(self.source.take(keep), self.key)
 
-    def _repaired(self, rows: npt.NDArray[np.int64], copy: bool) -> ForestModel:
+    def _repaired(
+        self, rows: npt.NDArray[np.int64], tally: Tally, vanished: list[tuple[int, int]], *, copy: bool
+    ) -> ForestModel:
+        """Return the model whose touched trees were repaired; the grid stands, with this tally behind it."""
         if not len(rows):
             self.owned = set()
             return replace(self, owned=set())
         from expunge.models.kernels.forest import forget_tree
 
-        tally, _, vanished = self.tally.without(rows)
         dead = np.zeros(len(self.alive), bool)
         dead[rows] = True
         trees = list(self.trees)
