@@ -25,14 +25,11 @@ if TYPE_CHECKING:
     from expunge.core.seeds import Key
     from expunge.fulfilment import fulfil
     from expunge.models.bayes import NaiveBayes
-    from expunge.models.estimators import (
-        ForestClassifier,
-        NaiveBayesClassifier,
-        NeighboursClassifier,
-        RidgeClassifier,
-        RidgeRegressor,
-        check_pipeline,
-    )
+    from expunge.models.estimators.counts import NaiveBayesClassifier
+    from expunge.models.estimators.forests import ForestClassifier
+    from expunge.models.estimators.linear import RidgeClassifier, RidgeRegressor
+    from expunge.models.estimators.neighbours import NeighboursClassifier
+    from expunge.models.estimators.pipelines import check_pipeline
     from expunge.models.forest import Forest
     from expunge.models.linear import Ridge
     from expunge.models.neighbours import Neighbours
@@ -58,14 +55,11 @@ _HOMES: Final = {
     "expunge.core.seeds": ("Key",),
     "expunge.fulfilment": ("fulfil",),
     "expunge.models.bayes": ("NaiveBayes",),
-    "expunge.models.estimators": (
-        "ForestClassifier",
-        "NaiveBayesClassifier",
-        "NeighboursClassifier",
-        "RidgeClassifier",
-        "RidgeRegressor",
-        "check_pipeline",
-    ),
+    "expunge.models.estimators.counts": ("NaiveBayesClassifier",),
+    "expunge.models.estimators.forests": ("ForestClassifier",),
+    "expunge.models.estimators.linear": ("RidgeClassifier", "RidgeRegressor"),
+    "expunge.models.estimators.neighbours": ("NeighboursClassifier",),
+    "expunge.models.estimators.pipelines": ("check_pipeline",),
     "expunge.models.forest": ("Forest",),
     "expunge.models.linear": ("Ridge",),
     "expunge.models.neighbours": ("Neighbours",),

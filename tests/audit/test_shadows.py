@@ -8,7 +8,7 @@ from worlds import TableLearner, case_of, records
 
 from expunge.audit import shadows
 from expunge.core.columns import Column
-from expunge.core.errors import BadData, Interrupted
+from expunge.core.errors import Interrupted
 from expunge.core.seeds import Key
 
 N = 8
@@ -165,17 +165,6 @@ def test_purge_empties_the_cache_and_nothing_else(drawn, tmp_path):
     assert shadows.purge(tmp_path) == N + 1
     assert [f.name for f in tmp_path.iterdir()] == ["other.txt"]
     assert shadows.purge(tmp_path / "missing") == 0
-
-
-def test_joined_merges_vocabularies():
-    a, b = records(3, 1), records(2, 2, first=50)
-    a = replace(a, columns={"c": Column.of_texts(["x", None, "z"])})
-    b = replace(b, columns={"c": Column.of_texts(["y", "x"])})
-    both = shadows.joined(a, b).columns["c"]
-    assert both.vocabulary == ("x", "y", "z")
-    assert both.values.tolist() == [0, -1, 2, 1, 0]
-    with pytest.raises(BadData):
-        shadows.joined(a, records(2, 2, first=50))
 
 
 def test_holdout_records_of_unknown_classes_are_left_out(case):

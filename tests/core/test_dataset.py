@@ -323,3 +323,47 @@ def test_a_deployment_refuses_ids_that_mean_two_records() -> None:
     model = Tally().fit(data, Key.public(0))
     with pytest.raises(DuplicateId, match="holdout"):
         Deployment(Tally(), data, Key.public(0), model, holdout=data.only([1]))
+
+
+def test_joined_merges_vocabularies_and_refuses_what_does_not_match() -> None:
+    def columns(*texts: str | None, first: int = 0) -> Dataset:
+        ids = np.arange(first, first + len(texts))
+        return Dataset({"c": Column.of_texts(list(texts))}, ids, ids)
+
+    a, b = columns("x", None, "z"), columns("y", "x", first=50)
+    both = a.joined(b)
+    assert both.columns["c"].vocabulary == ("x", "y", "z")
+    assert both.columns["c"].values.tolist() == [0, -1, 2, 1, 0]
+    assert both.ids.tolist() == [0, 1, 2, 50, 51]
+    assert both.digest == b.joined(a).digest
+    with pytest.raises(DuplicateId):
+        a.joined(a)
+    with pytest.raises(BadData, match="columns"):
+        a.joined(Dataset.from_arrays(np.zeros((1, 1)), ids=[9]))
+    with pytest.raises(BadData, match="numbers in one"):
+        a.joined(Dataset({"c": Column.of_texts(["x"])}, np.array(["a"]), np.array(["a"])))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int16", "int8", "uint8"])
+def test_vectors_keep_their_type_and_travel(dtype: str) -> None:
+    from expunge.core.archive import pack_dataset, unpack_dataset
+
+    X = np.arange(12).reshape(4, 3).astype(dtype)
+    data = Dataset.from_vectors(X, ["a", "b", "a", "b"], subjects=[1, 1, 2, 2])
+    assert data.columns["x"].values.dtype == dtype
+    assert np.array_equal(data.without([1]).columns["x"].values, X[[0, 2, 3]])
+    read = unpack_dataset(pack_dataset(data))
+    assert read.digest == data.digest == data.take(np.array([3, 1, 0, 2])).digest
+    assert data.without([3]).joined(data.only([3])).digest == data.digest
+    other = Dataset.from_vectors(X + 1, ["a", "b", "a", "b"], subjects=[1, 1, 2, 2])
+    assert other.digest != data.digest
+
+
+def test_vectors_that_cannot_be_read() -> None:
+    from expunge.core.errors import BadData
+
+    for odd in (np.zeros(3), np.zeros((2, 2), np.int64), np.array([[1.0, np.nan]]), np.array([[1e300]])):
+        with pytest.raises(BadData):
+            Dataset.from_vectors(odd)
+    minus = Dataset.from_vectors(np.array([[-0.0]], np.float32))
+    assert minus.digest == Dataset.from_vectors(np.array([[0.0]], np.float32)).digest

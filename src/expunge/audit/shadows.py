@@ -23,7 +23,6 @@ import numpy.typing as npt
 from expunge.audit import signals
 from expunge.core import files
 from expunge.core.canonical import canonical_json, sha256
-from expunge.core.columns import CODED, Column
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Case
 from expunge.core.errors import BadData, Interrupted
@@ -108,7 +107,7 @@ def draw(case: Case, n_shadows: int, n_pool: int) -> Draw:
     key = case.before.key.child(f"{case.seed}/shadows")
     labels = class_labels(data) if signals.is_category(data) else ()
     pool = _pool(case.holdout, labels, key, n_pool)
-    universe = joined(replace(data, classes=labels), pool)
+    universe = replace(data, classes=labels).joined(pool)
     forgotten = data.positions(case.forgotten.ids.tolist())
     units, words = _units(universe, forgotten, key)
     audited = np.concatenate([forgotten, np.arange(len(data), len(universe))])
@@ -157,35 +156,6 @@ def _mix(z: U64) -> U64:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
-
-
-def joined(first: Dataset, second: Dataset) -> Dataset:
-    """Return the records of both, in this order, under the first one's schema.
-
-    Raises:
-        BadData: they do not have the same columns.
-        DuplicateId: a record is in both.
-    """
-    same = first.columns.keys() == second.columns.keys() and (first.target is None) == (second.target is None)
-    if not same or any(first.columns[c].kind != second.columns[c].kind for c in first.columns):
-        raise BadData("training data and holdout do not have the same columns")
-    target = None if first.target is None or second.target is None else _both(first.target, second.target)
-    return replace(
-        first,
-        columns={name: _both(column, second.columns[name]) for name, column in first.columns.items()},
-        ids=np.concatenate([first.ids, second.ids]),
-        subjects=np.concatenate([first.subjects, second.subjects]),
-        target=target,
-    )
-
-
-def _both(a: Column, b: Column) -> Column:
-    if a.kind not in CODED or a.vocabulary == b.vocabulary:
-        return Column(a.kind, np.concatenate([a.values, b.values]), a.vocabulary)
-    words = sorted({*a.vocabulary, *b.vocabulary}, key=lambda w: w.encode())
-    code = {w: i for i, w in enumerate(words)}
-    parts = [np.array([*(code[w] for w in c.vocabulary), -1], np.int32)[c.values] for c in (a, b)]
-    return Column(a.kind, np.concatenate(parts), tuple(words))
 
 
 def signals_of(drawn: Draw, *, n_jobs: int = -1, cache: Path | None = None, progress: Progress | None = None) -> Floats:

@@ -12,8 +12,10 @@ import numpy.typing as npt
 from expunge.core.canonical import field_bytes, nfc, text_field
 from expunge.core.errors import BadData
 
-Kind = Literal["number", "category", "text", "date", "boolean"]
+Kind = Literal["number", "category", "text", "date", "boolean", "vector"]
 CODED: frozenset[str] = frozenset({"category", "text"})
+VECTORS = ("float32", "int16", "int8", "uint8")
+"""What the numbers of a vector may be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +25,20 @@ class Column:
     Attributes:
         kind: what the values mean.
         values: shape (n,). Numbers, dates (days since 1970-01-01) and booleans are float64 with NaN for missing;
-            categories and texts are int32 codes into `vocabulary` with -1 for missing.
+            categories and texts are int32 codes into `vocabulary` with -1 for missing. Vectors (embeddings, pixels)
+            are one array of shape (n, d) of a type in `VECTORS`; none is missing, and all numbers are finite.
         vocabulary: the distinct texts, sorted by their UTF-8 bytes; only texts that occur.
     """
 
     kind: Kind
     values: npt.NDArray[Any]
     vocabulary: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one value a record: (n,), also where a value is a vector."""
+        shape = self.values.shape
+        return shape[:1] if self.kind == "vector" and len(shape) == 2 else shape
 
     def take(self, rows: npt.NDArray[Any]) -> Column:
         """Return the column of these rows; texts that no longer occur leave the vocabulary."""
@@ -49,10 +58,55 @@ class Column:
         if self.kind in CODED:
             encoded = [text_field(name, word) for word in self.vocabulary] + [missing]
             return [encoded[code] for code in self.values.tolist()]
+        if self.kind == "vector":
+            return self._vector_fields(name)
         head = field_bytes(name, "<f8", b"")
         values = np.asarray(self.values, "<f8") + 0.0
         body = values.tobytes()
         return [missing if lost else head + body[8 * i : 8 * i + 8] for i, lost in enumerate(np.isnan(values).tolist())]
+
+    def _vector_fields(self, name: str) -> list[bytes]:
+        values = np.ascontiguousarray(self.values, self.values.dtype.newbyteorder("<"))
+        if values.dtype.kind == "f":
+            values = values + values.dtype.type(0)  # -0.0 becomes +0.0
+        head, body = field_bytes(name, values.dtype.str, b"", values.shape[1:]), values.tobytes()
+        size = values.dtype.itemsize * values.shape[1]
+        return [head + body[size * i : size * (i + 1)] for i in range(len(values))]
+
+    @classmethod
+    def of_vectors(cls, values: npt.ArrayLike) -> Column:
+        """Return a column of vectors, shape (n, d): float32, int16, int8 or uint8 as they are, float64 as float32.
+
+        Raises:
+            BadData: not two dimensions, another type, or a number that is not finite.
+        """
+        array = np.asarray(values)
+        if array.dtype == np.float64:
+            with np.errstate(over="ignore"):
+                array = array.astype(np.float32)
+        if array.ndim != 2 or array.dtype.name not in VECTORS:
+            what = f"{array.dtype.name} of shape {array.shape}"
+            raise BadData(f"vectors are an array of shape (n, d) of {', '.join(VECTORS)} or float64, not {what}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise BadData("a vector holds a number that is missing or infinite (or beyond float32)")
+        return cls("vector", array)
+
+    def joined(self, other: Column) -> Column:
+        """Return the values of both, these first; the vocabulary is of both.
+
+        Raises:
+            BadData: the kinds differ, or vectors of other lengths or types.
+        """
+        a, b = self.values, other.values
+        if self.kind != other.kind or a.shape[1:] != b.shape[1:] or a.dtype != b.dtype:
+            left, right = ((c.kind, *c.values.shape[1:], c.values.dtype.name) for c in (self, other))
+            raise BadData(f"columns do not match: {left} and {right}")
+        if self.kind not in CODED or self.vocabulary == other.vocabulary:
+            return Column(self.kind, np.concatenate([a, b]), self.vocabulary)
+        words = sorted({*self.vocabulary, *other.vocabulary}, key=str.encode)
+        code = {word: i for i, word in enumerate(words)}
+        parts = [np.array([*(code[w] for w in c.vocabulary), -1], np.int32)[c.values] for c in (self, other)]
+        return Column(self.kind, np.concatenate(parts), tuple(words))
 
     @classmethod
     def of_texts(cls, texts: Sequence[str | None], kind: Kind = "category") -> Column:

@@ -82,7 +82,7 @@ class Dataset:
         n = len(self.ids)
         every = [*self.columns.items()] + ([(self.target_name, self.target)] if self.target else [])
         _check_names([name for name, _ in every])
-        shapes = {name: column.values.shape for name, column in every} | {"subjects": self.subjects.shape}
+        shapes = {name: column.shape for name, column in every} | {"subjects": self.subjects.shape}
         odd = {name: shape for name, shape in shapes.items() if shape != (n,)}
         if odd:
             raise BadData(f"{n} ids, but columns of other shapes: {odd}")
@@ -159,6 +159,57 @@ class Dataset:
             ids=record_ids,
             subjects=record_ids if subjects is None else normal_ids(subjects, "subject"),
             target=target,
+        )
+
+    @classmethod
+    def from_vectors(
+        cls,
+        X: npt.ArrayLike,
+        y: Sequence[Any] | npt.NDArray[Any] | None = None,
+        *,
+        ids: Iterable[Any] | None = None,
+        subjects: Iterable[Any] | None = None,
+        name: str = "x",
+    ) -> Dataset:
+        """Read embeddings (or pixels) as one column of vectors; X of shape (n, d) is kept in its own small type.
+
+        Args:
+            X: float32, float64 (read as float32), int16, int8 or uint8.
+            y: texts are classes, floats are numbers.
+            ids: default 0…n-1.
+            subjects: default: every record owns itself.
+            name: the column's.
+
+        Raises:
+            BadData, BadTarget, DuplicateId: nothing was read.
+        """
+        column = Column.of_vectors(X)
+        record_ids = normal_ids(np.arange(len(column.values)) if ids is None else ids, "record id")
+        return cls(
+            columns={name: column},
+            ids=record_ids,
+            subjects=record_ids if subjects is None else normal_ids(subjects, "subject"),
+            target=None if y is None else _labels(np.asarray(y)),
+        )
+
+    def joined(self, other: Dataset) -> Dataset:
+        """Return the records of both, these first, under this schema.
+
+        Raises:
+            BadData: they do not have the same columns.
+            DuplicateId: a record is in both.
+        """
+        if self.columns.keys() != other.columns.keys() or (self.target is None) != (other.target is None):
+            raise BadData("the two data sets do not have the same columns")
+        for what, a, b in (("record ids", self.ids, other.ids), ("subjects", self.subjects, other.subjects)):
+            if a.dtype.kind != b.dtype.kind:
+                raise BadData(f"{what} are numbers in one data set and texts in the other")
+        return replace(
+            self,
+            columns={name: column.joined(other.columns[name]) for name, column in self.columns.items()},
+            ids=np.concatenate([self.ids, other.ids]),
+            subjects=np.concatenate([self.subjects, other.subjects]),
+            target=self.target if self.target is None or other.target is None else self.target.joined(other.target),
         )
 
     @cached_property

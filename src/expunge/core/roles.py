@@ -138,6 +138,32 @@ class Forgets(Protocol):
 
 
 @runtime_checkable
+class Learns(Protocol):
+    """A model that can give the model of more records, exactly: the mirror of `Forgets`."""
+
+    def adding(self, data: Dataset) -> Model:
+        """Return a new model, equal to one learnt from these records as well; self is untouched.
+
+        Args:
+            data: records with the columns and the target of those learnt from.
+
+        Raises:
+            DuplicateId: a record is known already; nothing was changed.
+            BadData: other columns.
+        """
+        ...
+
+
+@runtime_checkable
+class LeavesOut(Protocol):
+    """A model that predicts each of some records as if it had not learnt it, without learning again."""
+
+    def leave_out(self, ids: Sequence[Id]) -> Floats:
+        """Return the logits (of numbers: the values) of each record by the model without it, shape (m, k)."""
+        ...
+
+
+@runtime_checkable
 class Promises(Protocol):
     """A model that says which guarantee its own forgetting comes with."""
 

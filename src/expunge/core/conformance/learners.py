@@ -20,9 +20,9 @@ from expunge.core.conformance.watch import (
 )
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Deployment, Prediction
-from expunge.core.errors import BadTarget, ClassVanished, NothingLeft, UnknownRecord
+from expunge.core.errors import BadTarget, ClassVanished, DuplicateId, NothingLeft, UnknownRecord
 from expunge.core.request import Id
-from expunge.core.roles import Forgets, Learner, Predicts
+from expunge.core.roles import Forgets, Learner, Learns, Predicts
 from expunge.core.seeds import Key
 from expunge.core.tiny import deploy
 
@@ -162,6 +162,28 @@ def check_plan_changes_nothing(learner: Learner, records: Records) -> None:
         model.without(ids)
         odd = changed(before, deployment)
         hold(not odd, f"plan or without changed the model before: {odd}")
+
+
+def check_learns_exactly(learner: Learner, records: Records) -> None:
+    """`adding` gives the bits of a fit on all records, forgets again what it added, and refuses known ids."""
+    for seed, deployment in _fitted(learner, records):
+        whole, ids = deployment.model, some_ids(deployment, 0.3, seed)
+        if not isinstance(whole, Learns):
+            return
+        part, more = refit(deployment, ids), deployment.data.only(ids)
+        before = arrays_of(part)
+        after = part.adding(more) if isinstance(part, Learns) else part
+        hold(after.digest() == whole.digest(), "after adding records the model differs from one learnt from all")
+        odd = unequal(arrays_of(after), arrays_of(whole))
+        hold(not odd, f"after adding records these arrays differ from a fresh fit's: {odd}")
+        odd = unequal(arrays_of(part), before)
+        hold(not odd, f"adding records changed these arrays of the model before: {odd}")
+        if isinstance(after, Forgets):
+            again = after.without(ids)
+            odd = unequal(arrays_of(again), before)
+            hold(not odd, f"after adding and forgetting the same records these arrays differ: {odd}")
+        with fails((DuplicateId,), "adding a record that is known already"):
+            whole.adding(more)
 
 
 def suits(learner: Learner, records: Records) -> bool:

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_consistent_length, validate_data
 from expunge.core.columns import Column, Kind, normal_ids
 from expunge.core.dataset import Dataset
 from expunge.core.errors import BadInput, BadTarget, NotFitted, UnknownSubject
+from expunge.core.roles import Learns
 from expunge.core.seeds import Key
 from expunge.models.layout import Layout, column_names, is_frame, row_ids
 from expunge.models.scores import log_shares
@@ -46,6 +47,7 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
     kinds: Kinds | None
 
     _makes: ClassVar[Any]
+    _needs_y: ClassVar[bool] = True
 
     def _learner(self) -> Learner:
         """Return the learner with this estimator's parameters of the same names."""
@@ -64,26 +66,59 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
         Raises:
             BadData, BadTarget, DuplicateId: nothing was learnt.
         """
-        if y is None:
+        data, self._layout = self._read(X, y, ids, subjects)
+        self.model_: Any = self._learner().fit(data, Key.public(self.seed))
+        self._shared = False
+        return self
+
+    def learn(self, X: Any, y: Any, ids: Iterable[Id] | None = None, subjects: Iterable[Id] | None = None) -> Self:
+        """Learn from more records, exactly: what `fit` on all of them would give. All of them, or on any error none.
+
+        Args:
+            X: as for `fit`, with the same columns; default ids (a frame's index, or 0…n-1) must be new as well.
+            y: the target, shape (n,).
+            ids: a unique id for each record, unlike those of the records learnt from.
+            subjects: who owns each record; default: each record owns itself.
+
+        Raises:
+            DuplicateId, BadData, BadTarget: nothing was changed.
+        """
+        model, before = self._fitted(), dict(self.__dict__)
+        try:
+            more, _ = self._read(X, y, ids, subjects, self._layout)
+            again = not isinstance(model, Learns)
+            self.model_ = self._learner().fit(model.data.joined(more), model.key) if again else model.adding(more)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+        self._shared = True
+        return self
+
+    def _read(
+        self, X: Any, y: Any, ids: Iterable[Id] | None, subjects: Iterable[Id] | None, known: Layout | None = None
+    ) -> tuple[Dataset, Layout]:
+        """Return X and y as records, and how they were read: anew, or as at first."""
+        if y is None and self._needs_y:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         if is_frame(X):
             column_names(X)
-            validate_data(self, X, skip_check_array=True)
-            check_consistent_length(X, y)
-            y = column_or_1d(y, warn=True)
-            assert_all_finite(y, input_name="y")
-        else:
+            validate_data(self, X, skip_check_array=True, reset=known is None)
+            if self._needs_y:
+                check_consistent_length(X, y)
+                y = column_or_1d(y, warn=True)
+                assert_all_finite(y, input_name="y")
+        elif self._needs_y:
             numeric = isinstance(self, RegressorMixin)
-            X, y = validate_data(self, X, y, y_numeric=numeric, **READING)
-        target, classes = self._target(y)  # of the leaf's kind
-        layout, columns = Layout.learn(X, self.kinds)
+            X, y = validate_data(self, X, y, y_numeric=numeric, reset=known is None, **READING)
+        else:
+            X = validate_data(self, X, reset=known is None, **READING)
+        layout, columns = Layout.learn(X, self.kinds) if known is None else (known, known.read(X))
+        target, classes = self._target(y, known is not None) if self._needs_y else (None, ())  # of the leaf's kind
         names = row_ids(X, ids)
         owners = names if subjects is None else normal_ids(subjects, "subject")
         free = next(name for name in ("target", *(f"target{j}" for j in range(len(columns)))) if name not in columns)
-        data = Dataset(columns, names, owners, target, free, classes, layout.notes)
-        self.model_: Any = self._learner().fit(data, Key.public(self.seed))
-        self._layout, self._shared = layout, False
-        return self
+        return Dataset(columns, names, owners, target, free, classes, layout.notes), layout
 
     def _fitted(self) -> Any:
         if not hasattr(self, "model_"):
@@ -172,7 +207,7 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.target_tags.required = True
+        tags.target_tags.required = self._needs_y
         return tags
 
 
@@ -182,10 +217,13 @@ class Classifies(ClassifierMixin):  # type: ignore[misc]
     classes: Sequence[Any] | None
     classes_: npt.NDArray[Any]
 
-    def _target(self, y: npt.NDArray[Any]) -> tuple[Column, tuple[str, ...]]:
+    def _target(self, y: npt.NDArray[Any], more: bool = False) -> tuple[Column, tuple[str, ...]]:
         check_classification_targets(y)
         seen, codes = np.unique(y, return_inverse=True)
-        self.classes_ = seen if self.classes is None else np.unique(np.asarray(self.classes))
+        if self.classes is not None:
+            self.classes_ = np.unique(np.asarray(self.classes))
+        else:
+            self.classes_ = np.union1d(self.classes_, seen) if more else seen
         words = [_text(label) for label in self.classes_]
         try:
             codes = np.array([words.index(_text(label)) for label in seen], np.int64)[codes]
@@ -212,6 +250,19 @@ class Classifies(ClassifierMixin):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> Floats:
         """Return a probability of each class, shape (n, k), in the order of `classes_`."""
         return np.exp(log_shares(self._scores(X)))
+
+
+class Regresses(RegressorMixin):  # type: ignore[misc]
+    """A regressor: numbers in, numbers out."""
+
+    def _target(self, y: npt.NDArray[Any], more: bool = False) -> tuple[Column, tuple[str, ...]]:
+        return Column("number", np.asarray(y, np.float64)), ()
+
+    def predict(self, X: Any) -> Floats:
+        """Return the predicted numbers, shape (n,)."""
+        model, data = self._fitted(), self._questions(X)  # both are `Forgetful`'s
+        found: Floats = model.values(data)
+        return found
 
 
 def _text(label: Any) -> str:
