@@ -72,6 +72,43 @@ def test_the_main_job(cli: Run, store: Path, tmp_path: Path) -> None:
     assert "No version is kept sealed." in cli("seals", store)
 
 
+def test_plans_for_several_people_change_nothing_and_learn_from_what_happened(
+    cli: Run, store: Path, tmp_path: Path
+) -> None:
+    waiting = tmp_path / "waiting.txt"
+    waiting.write_text(f"person1@example.org\n\n{PERSON}\n")
+    before = {p: p.read_bytes() for p in store.rglob("*") if p.is_file() and "sqlite" not in p.name}
+    told = json.loads(cli("plan", store, waiting, "--json"))
+    assert set(told["plans"]) == {"person1@example.org", PERSON}
+    assert told["batch"]["together_s"] is not None
+    assert "Nothing was changed." in cli("plan", store, waiting)
+    assert before == {p: p.read_bytes() for p in store.rglob("*") if p.is_file() and "sqlite" not in p.name}
+    cli("forget", store, "--subject", PERSON, "--shadows", 0, "--pace", 0.01)
+    lessons = json.loads((store / "lessons.json").read_text())
+    assert list(lessons) == ["native/1"]
+    assert len(lessons["native/1"]["recent"]) == 1
+    waiting.write_text("person1@example.org\n")
+    after = json.loads(cli("plan", store, waiting, "--json"))
+    first, second = (p["plans"]["person1@example.org"]["prediction"]["seconds"] for p in (told, after))
+    assert second != first
+    (store / "lessons.json").write_text("not json")
+    cli("plan", store, waiting)
+    waiting.write_text(" \n")
+    assert run(["plan", str(store), str(waiting)]) == 2
+
+
+def test_an_impossible_deadline_is_refused_with_the_reasons(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = run(["forget", str(store), "--subject", PERSON, "--deadline", "1e-9", "--dry-run"])
+    assert code != 0
+    assert "the deadline is" in capsys.readouterr().err
+
+
+def test_calibration_says_what_the_machine_can_do(cli: Run, tmp_path: Path) -> None:
+    found = json.loads(cli("calibrate", "--folder", tmp_path, "--json"))
+    assert all(value > 0 for value in (*found["machine"].values(), *found["floors_s"].values()))
+    assert not list(tmp_path.iterdir())
+
+
 def test_audit_and_predict(cli: Run, store: Path, tmp_path: Path) -> None:
     found = json.loads(cli("audit", store, "--shadows", 8, "--json"))["evidence"]
     names = {e["name"] for e in found}

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from expunge.core.costs import FOREST_CURVE, Dropped, Lesson, along, choose, completed, refit, span
+from expunge.core.costs import FOREST_CURVE, along, completed, refit, span
 from expunge.core.deployment import Prediction
 from expunge.core.errors import NoPlan, Unsupported
 from expunge.core.guarantee import Guarantee
+from expunge.core.lessons import Lesson, lesson_for, lesson_name
+from expunge.core.plans import Dropped, choose
 from expunge.core.policy import Policy
 from expunge.core.request import ForgetRequest
 from expunge.core.tiny import tiny_deployment
@@ -150,14 +152,80 @@ def test_lessons_correct_the_median_and_the_tail():
 
 def test_a_lesson_changes_the_choice():
     slow = Lesson().after(1.0, 100.0)
-    made = choose({"a": Fake(1.0), "b": Fake(2.0)}, WORLD, REQUEST, Policy(), (), {"a": slow})
+    made = choose({"a": Fake(1.0), "b": Fake(2.0)}, WORLD, REQUEST, Policy(), (), {"a/1": slow})
     assert made.unlearner == "b"
 
 
 def test_a_run_teaches_the_uncorrected_prediction():
     one = fulfil(REQUEST, WORLD, policy=Policy(probes=(), bounds=(), max_share=0.5)).progress
-    lesson = one.learnt()["native"]
+    lesson = one.learnt()["native/1"]
     again = replace(one, lessons=one.learnt())
     plan = one.plan.model_copy(update={"prediction": lesson.applied(one.plan.prediction)})
-    twice = replace(again, plan=plan).learnt()["native"]
+    twice = replace(again, plan=plan).learnt()["native/1"]
     assert twice.recent[1] == pytest.approx(twice.recent[0])
+
+
+def test_lessons_are_kept_by_size_and_the_nearest_one_serves():
+    one, many = Lesson(bias=1.0, recent=(1.0,)), Lesson(bias=2.0, recent=(2.0,))
+    lessons = {"native/1": one, "native/4": many, "other/2": Lesson(bias=9.0, recent=(9.0,))}
+    assert [lesson_for(lessons, "native", m).bias for m in (1, 9, 10, 1000, 10**6)] == [1, 1, 1, 2, 2]
+    assert lesson_for(lessons, "unknown", 1) == Lesson()
+    assert lesson_name("native", 0) == lesson_name("native", 9) == "native/1"
+
+
+def test_memory_limits_drop_what_is_too_large_or_unknown():
+    made = plan(
+        Policy(memory_bytes=10**6), heavy=Weighed(0.1, 2 * 10**6), light=Weighed(0.2, 10**5), unknown=Weighed(0.1, None)
+    )
+    assert made.unlearner == "light"
+    reasons = {d.name: d.reason for d in made.dropped}
+    assert reasons["heavy"] == "takes 2 MB of memory, and the limit is 1 MB"
+    assert reasons["unknown"].startswith("how much memory it takes is unknown")
+
+
+def test_ties_in_time_go_to_the_smaller_memory():
+    assert plan(a=Weighed(1.0, 200), b=Weighed(1.0, 100)).unlearner == "b"
+
+
+@dataclass(frozen=True)
+class Weighed(Fake):
+    memory: int | None = None
+
+    def __init__(self, seconds, memory):
+        object.__setattr__(self, "seconds", seconds)
+        object.__setattr__(self, "memory", memory)
+
+    def predict_cost(self, deployment, request):
+        return Prediction(seconds=self.seconds, memory_bytes=self.memory)
+
+
+def test_native_learns_again_where_that_is_sooner():
+    """From 0.8 of a refit's time on the model is fitted again: same bits, and the plan says so."""
+    from expunge.unlearners.exact.native import Native
+
+    quick = replace(WORLD, fit_s=1e-9)
+    told = Native().predict_cost(quick, REQUEST)
+    assert "sooner" in told.why or told.seconds is None
+    done = Native().unlearn(replace(WORLD, model=Dear(WORLD.model)), REQUEST)
+    assert done.cost.refitted
+    assert done.after.model.digest() == Native().unlearn(WORLD, REQUEST).after.model.digest()
+    assert not Native().unlearn(WORLD, REQUEST).cost.refitted
+
+
+@dataclass(frozen=True)
+class Dear:
+    """A model whose own deletion would take a year."""
+
+    inner: object
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def losses(self, data):
+        return self.inner.losses(data)
+
+    def without(self, ids):
+        raise AssertionError("too dear")
+
+    def plan(self, ids):
+        return Prediction(seconds=3e7)

@@ -11,7 +11,7 @@ import click
 from expunge.cli.console import fields, json_option, once, progress, say, show
 
 if TYPE_CHECKING:
-    from expunge.core.costs import Plan
+    from expunge.core.plans import Plan
     from expunge.core.ruling import Ruling
     from expunge.service.forgetting import Wish
     from expunge.service.publishing import Done
@@ -35,6 +35,8 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     show_default=True,
     help="The weakest guarantee that is accepted.",
 )
+@click.option("--deadline", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Time it may take.")
+@click.option("--pace", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Hide how long it took.")
 @click.option("--shadows", default=16, show_default=True, type=click.IntRange(0), help="Shadow models; 0 = none.")
 @json_option
 def forget(  # noqa: PLR0917 - click calls it by name
@@ -46,6 +48,8 @@ def forget(  # noqa: PLR0917 - click calls it by name
     resuming: bool,
     keep_before: float | None,
     guarantee: str,
+    deadline: float | None,
+    pace: float | None,
     shadows: int,
     as_json: bool,
 ) -> None:
@@ -55,6 +59,9 @@ def forget(  # noqa: PLR0917 - click calls it by name
     against a model retrained without the records, the statement is signed and logged, and the new model is swapped in.
     Then the store itself forgets: data, old model, caches, the request. If anything stops it, nothing is half-changed:
     run the same command again, or --resume.
+
+    How long exact deletion takes depends a little on the record. --pace SECONDS answers only at multiples of that time
+    and signs no finer figure; above the plan's worst case (see --dry-run) it tells nothing at all.
 
     --keep-before DAYS keeps the old version encrypted for an appeal. It is destroyed when an expunge command next
     opens the store after that day (nothing runs in between), or earlier, by a later request for less time.
@@ -80,7 +87,8 @@ def forget(  # noqa: PLR0917 - click calls it by name
             _show_done(finished, as_json)
         return
     with progress("reading"):
-        wish = _wish(store, subject, records, (guarantee, shadows), approve, keep_before)
+        demand = {"guarantee": guarantee, "n_shadows": shadows, "deadline_s": deadline, "pace_s": pace}
+        wish = _wish(store, subject, records, demand, approve, keep_before)
     if dry_run:
         rulings, plan = forgetting.dry_run(store, wish)
         show(as_json, {"rulings": [r.as_json() for r in rulings], "plan": plan.as_json()}, _plan_lines(rulings, plan))
@@ -94,7 +102,7 @@ def _wish(
     store: Path,
     subject: str | None,
     records: Path | None,
-    demand: tuple[Any, int],
+    demand: dict[str, Any],
     approve: bool,
     keep_before: float | None,
 ) -> Wish:
@@ -104,15 +112,17 @@ def _wish(
     from expunge.service.reading import ids_in
 
     request = ForgetRequest(records=ids_in(store, records)) if records else ForgetRequest(subject=subject)
-    return Wish(request, Policy(guarantee=demand[0], n_shadows=demand[1]), approve, keep_before)
+    return Wish(request, Policy(**demand), approve, keep_before)
 
 
 def _plan_lines(rulings: Sequence[Ruling], plan: Plan) -> list[str]:
     screens = [f"screen {r.screen}: {r.verdict}{''.join(' - ' + reason for reason in r.reasons)}" for r in rulings]
     dropped = [f"not considered: {d.name} ({d.reason})" for d in plan.dropped]
-    seconds = plan.prediction.seconds
+    times, memory = plan.prediction, plan.prediction.memory_bytes
     facts = {"plan": plan.unlearner, "guarantee": plan.guarantee.kind, "why": plan.why}
-    facts["expected"] = "unknown" if seconds is None else f"{seconds:.4g} s"
+    for name, seconds in (("expected", times.seconds), ("95 %", times.p95_s), ("at worst", times.worst_s)):
+        facts[name] = "unknown" if seconds is None else f"{seconds:.4g} s"
+    facts["memory"] = "unknown" if memory is None else f"{memory / 1e6:,.1f} MB beside the model before"
     return [*screens, *fields(facts), *dropped, "Nothing was changed."]
 
 

@@ -19,6 +19,7 @@ from expunge.core.interrupts import was_interrupted
 COMMANDS = {
     "train": "Train a model that can forget, in a store of its own.",
     "forget": "Forget a person or records, with a signed receipt.",
+    "plan": "Say what forgetting several people would cost.",
     "audit": "Measure what the current model gives away.",
     "report": "Show or write the report of a request.",
     "verify": "Verify a receipt offline, trusting nobody but pinned keys.",
@@ -26,6 +27,7 @@ COMMANDS = {
     "predict": "Predict with the current model.",
     "seals": "List retired versions kept for an appeal.",
     "catalog": "List learners, unlearners, probes and screens.",
+    "calibrate": "Measure what this machine can do, for honest floors.",
     "warm": "Compile what is compiled on first use, now.",
     "demo": "Forget a hospital patient, from raw data to verified receipt.",
 }

@@ -1,102 +1,20 @@
-"""What a run will cost, and which unlearner is chosen: ``Plan``, with a reason beside every option (XP01–XP05)."""
+"""What a run is predicted to cost: curves, the time of a refit, and times written for people (spec XP01–XP03)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from expunge.core.deployment import Deployment, Prediction
-from expunge.core.errors import NoPlan, Unsupported
-from expunge.core.guarantee import STRENGTH, Guarantee
-from expunge.core.policy import Policy
-from expunge.core.record import Record
 from expunge.core.request import ForgetRequest
-from expunge.core.roles import Unlearner
+from expunge.core.roles import Model, Weighs
 
-LAST_RESORT: Final = "retrain"
 P95_FACTOR: Final = 4.0
 """Taken between the median and the 95th percentile of a time until residuals are known (spec XP04)."""
 
-WEIGHT: Final = 0.2
-REMEMBERED: Final = 64
-ENOUGH: Final = 16
-"""Runs from which on the 95th percentile is taken from what happened."""
-
 FOREST_CURVE: Final = ((1.0, 0.0025), (10.0, 0.02), (100.0, 0.15), (1000.0, 0.52))
 """Share of a refit that forgetting m records takes: the shipped start (spec XP03)."""
-
-
-class Option(Record):
-    """An unlearner that could serve the request."""
-
-    unlearner: str
-    guarantee: Guarantee
-    prediction: Prediction
-
-
-class Dropped(Record):
-    """An unlearner that was not considered further, and why."""
-
-    name: str
-    reason: str
-
-
-class Lesson(Record):
-    """How far an unlearner's predictions were from its times, on one deployment; numbers only (spec XP04).
-
-    Attributes:
-        bias: moving average (weight 0.2) of log(actual / predicted).
-        recent: the last 64 of these logs, oldest first.
-
-    >>> lesson = Lesson()
-    >>> for _ in range(20):
-    ...     lesson = lesson.after(predicted_s=1.0, actual_s=3.0)
-    >>> lesson.applied(Prediction(seconds=1.0)).seconds > 2.9
-    True
-    """
-
-    bias: float = 0.0
-    recent: tuple[float, ...] = ()
-
-    def after(self, predicted_s: float, actual_s: float) -> Lesson:
-        """Return the lesson after one more run; times of zero teach nothing."""
-        if predicted_s <= 0 or actual_s <= 0:
-            return self
-        error = math.log(actual_s / predicted_s)
-        bias = error if not self.recent else (1 - WEIGHT) * self.bias + WEIGHT * error
-        return Lesson(bias=bias, recent=(*self.recent, error)[-REMEMBERED:])
-
-    def applied(self, prediction: Prediction) -> Prediction:
-        """Return a prediction corrected by what was learnt; its bound stays."""
-        if prediction.seconds is None or not self.recent:
-            return prediction
-        seconds = prediction.seconds * math.exp(self.bias)
-        p95_s = P95_FACTOR * seconds
-        if len(self.recent) >= ENOUGH:
-            rank = math.ceil(0.95 * len(self.recent)) - 1
-            p95_s = max(seconds, prediction.seconds * math.exp(sorted(self.recent)[rank]))
-        return prediction.model_copy(update={"seconds": seconds, "p95_s": p95_s})
-
-
-class Plan(Record):
-    """What will be done, and why.
-
-    Attributes:
-        unlearner: catalogue name of the choice.
-        guarantee: the promise that it comes with.
-        prediction: what it is predicted to cost.
-        why: one sentence with the numbers that decided.
-        dropped: what was not considered, each with its reason.
-        options: what was considered, in the order in which it would be tried.
-    """
-
-    unlearner: str
-    guarantee: Guarantee
-    prediction: Prediction
-    why: str
-    dropped: tuple[Dropped, ...] = ()
-    options: tuple[Option, ...] = ()
 
 
 def along(curve: Sequence[tuple[float, float]], m: float) -> float:
@@ -132,7 +50,7 @@ def completed(prediction: Prediction, refit_s: float | None, m: int) -> Predicti
         refit_s: predicted time of a refit, in seconds; None if unknown.
         m: how many records are forgotten.
     """
-    update: dict[str, float] = {}
+    update: dict[str, Any] = {}
     seconds = prediction.seconds
     if seconds is None and refit_s is not None:
         share = along(FOREST_CURVE, m)
@@ -145,103 +63,9 @@ def completed(prediction: Prediction, refit_s: float | None, m: int) -> Predicti
     return prediction.model_copy(update=update) if update else prediction
 
 
-def choose(
-    candidates: Mapping[str, Unlearner],
-    deployment: Deployment,
-    request: ForgetRequest,
-    policy: Policy,
-    tried: Iterable[Dropped] = (),
-    lessons: Mapping[str, Lesson] | None = None,
-) -> Plan:
-    """Choose the cheapest unlearner whose promise is as strong as asked; retraining is always the last (spec XP05).
-
-    Args:
-        candidates: catalogue name → unlearner.
-        deployment: what is to forget.
-        request: what is to be forgotten.
-        policy: guarantee asked for, and the deadline.
-        tried: what was tried before, and why its result was not taken.
-        lessons: unlearner → what its earlier runs here taught.
-
-    Raises:
-        NoPlan: nothing is left to choose; the message holds each reason.
-    """
-    dropped = list(tried)
-    gone = {d.name for d in dropped}
-    options: list[Option] = []
-    for name, unlearner in candidates.items():
-        if name in gone:
-            continue
-        lesson = (lessons or {}).get(name, Lesson())
-        option = _consider((name, lesson, policy), unlearner, deployment, request)
-        options.append(option) if isinstance(option, Option) else dropped.append(option)
-    if not options:
-        reasons = [f"{d.name}: {d.reason}" for d in dropped]
-        raise NoPlan(f"no unlearner is left: {'; '.join(reasons) or 'the catalogue has none'}", reasons=reasons)
-    options.sort(key=_rank)
-    best = options[0]
-    return Plan(
-        **{name: getattr(best, name) for name in Option.model_fields},
-        why=_why(options, policy, len(deployment.targets(request))),
-        dropped=tuple(dropped),
-        options=tuple(options),
-    )
-
-
-def _consider(
-    asked: tuple[str, Lesson, Policy], unlearner: Unlearner, deployment: Deployment, request: ForgetRequest
-) -> Option | Dropped:
-    name, lesson, policy = asked
-    try:
-        guarantee = unlearner.promise(deployment)
-        if not guarantee.at_least(policy.guarantee):
-            return Dropped(name=name, reason=f"promises only {guarantee.kind}, and {policy.guarantee} is asked")
-        prediction = lesson.applied(unlearner.predict_cost(deployment, request))
-    except Unsupported as error:
-        return Dropped(name=name, reason=error.message)
-    late = _late(prediction, policy.deadline_s)
-    return (
-        Dropped(name=name, reason=late) if late else Option(unlearner=name, guarantee=guarantee, prediction=prediction)
-    )
-
-
-def _late(prediction: Prediction, deadline_s: float | None) -> str:
-    if deadline_s is None:
-        return ""
-    expected = prediction.seconds if prediction.p95_s is None else prediction.p95_s
-    if expected is None:
-        return f"how long it takes is unknown, and the deadline is {span(deadline_s)}"
-    if expected > deadline_s:
-        return f"may take {span(expected)} (95 %), and the deadline is {span(deadline_s)}"
-    return ""
-
-
-def _rank(option: Option) -> tuple[bool, float, int, str]:
-    seconds = option.prediction.seconds
-    return (
-        option.unlearner == LAST_RESORT,
-        math.inf if seconds is None else seconds,
-        -STRENGTH[option.guarantee.kind],
-        option.unlearner,
-    )
-
-
-def _why(options: list[Option], policy: Policy, m: int) -> str:
-    best, prediction = options[0], options[0].prediction
-    grade = f" ({best.guarantee.grade})" if best.guarantee.grade else ""
-    said = f"{best.unlearner} promises {best.guarantee.kind}{grade}, {policy.guarantee} is asked"
-    if prediction.seconds is not None:
-        said += f"; forgetting {m:,} {'record' if m == 1 else 'records'} should take {span(prediction.seconds)}"
-    if prediction.parts and prediction.parts_touched is not None:
-        said += f" and touch {prediction.parts_touched:,} of {prediction.parts:,} parts"
-    if len(options) == 1:
-        return said + "; there is no other option."
-    other, other_s = options[1], options[1].prediction.seconds
-    if other_s is None or not prediction.seconds:
-        return f"{said}; next would be {other.unlearner}."
-    return (
-        f"{said}; next would be {other.unlearner} with {span(other_s)} ({other_s / prediction.seconds:,.3g}× as long)."
-    )
+def weight(model: Model) -> int | None:
+    """Return the bytes of a model's own arrays; None where it does not say."""
+    return model.nbytes if isinstance(model, Weighs) else None
 
 
 def span(seconds: float) -> str:

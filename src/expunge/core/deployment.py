@@ -78,9 +78,9 @@ class Deployment:
     def with_model(self, model: Model, request: ForgetRequest, fit_s: float | None = None) -> Self:
         """Return the deployment after the request: the new model, and neither data nor holdout hold the records."""
         ids, held, holdout = self.targets(request), self.set_aside(request), self.holdout
-        if holdout is not None and held:
-            holdout = holdout.without(held)
-        data = self.data.without(ids) if ids else self.data
+        if holdout is not None:
+            holdout = (holdout.without(held) if held else holdout).unlinked(ids)
+        data = (self.data.without(ids) if ids else self.data).unlinked(held)
         return replace(self, data=data, model=model, holdout=holdout, fit_s=fit_s or self.fit_s)
 
 
@@ -91,6 +91,7 @@ class Prediction(Record):
         seconds: median expected time; None if unknown.
         p95_s: time not exceeded in 19 of 20 runs.
         worst_s: a bound, where one exists.
+        memory_bytes: memory taken beside the model before; None if unknown.
         records_read: records touched.
         parts_touched: trees, shards or matrices touched.
         parts: how many there are.
@@ -100,6 +101,7 @@ class Prediction(Record):
     seconds: float | None = None
     p95_s: float | None = None
     worst_s: float | None = None
+    memory_bytes: int | None = None
     records_read: int | None = None
     parts_touched: int | None = None
     parts: int | None = None

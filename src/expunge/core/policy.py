@@ -29,6 +29,9 @@ class Policy(Record):
         bounds: thresholds on evidence; evidence without a bound is reported, not judged.
         max_share: share of all records that one request may name before a human is asked.
         deadline_s: how long unlearning may take; None = no deadline.
+        memory_bytes: how much memory unlearning may take beside the model before; None = no limit.
+        pace_s: unlearning is answered only at multiples of this time, so that how long it took tells less about the
+            records; None = as soon as it is done. A pace above the plan's worst case tells nothing.
         n_shadows: shadow models for membership inference; 0 = the loss attack only.
         reference: ``retrain`` = compare with a model retrained without the records.
         on_bound: what to do when a bound is missed: try the next unlearner, or only report.
@@ -41,6 +44,8 @@ class Policy(Record):
     bounds: tuple[Bound, ...] = (Bound(evidence="likeness.equal@after", threshold=1.0, direction="equal"),)
     max_share: float = Field(default=0.05, gt=0, le=1)
     deadline_s: float | None = Field(default=None, gt=0)
+    memory_bytes: int | None = Field(default=None, gt=0)
+    pace_s: float | None = Field(default=None, gt=0)
     n_shadows: int = Field(default=16, ge=0)
     reference: Literal["retrain", "none"] = "retrain"
     on_bound: Literal["next", "report"] = "next"

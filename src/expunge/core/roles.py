@@ -182,6 +182,16 @@ class Remembers(Protocol):
 
 
 @runtime_checkable
+class Weighs(Protocol):
+    """A model that says how much memory it takes."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its own arrays: what predicts, and what lets it forget again."""
+        ...
+
+
+@runtime_checkable
 class Predicts(Protocol):
     """A classifier."""
 

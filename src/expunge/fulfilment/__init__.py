@@ -21,11 +21,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypedDict, Unpack
 
 from expunge.core.canonical import unb64
-from expunge.core.costs import Plan
 from expunge.core.deployment import Deployment
 from expunge.core.errors import BadInput, NoPlan, RequestRefused
 from expunge.core.evidence import Evidence
 from expunge.core.guarantee import Guarantee
+from expunge.core.lessons import Lessons
+from expunge.core.plans import Plan
 from expunge.core.policy import Policy
 from expunge.core.request import ForgetRequest
 from expunge.core.roles import Progress as Tick
@@ -192,13 +193,19 @@ def receipt(progress: Progress, log: FileLog) -> bytes | None:
 
 
 def dry_run(
-    request: ForgetRequest, deployment: Deployment, policy: Policy | None = None
+    request: ForgetRequest, deployment: Deployment, policy: Policy | None = None, lessons: Lessons | None = None
 ) -> tuple[tuple[Ruling, ...], Plan]:
     """Return what the screens would say and what would be done; changes nothing, reads what `predict_cost` reads.
+
+    Args:
+        request: what is to be forgotten.
+        deployment: the model in use.
+        policy: what is demanded of the way.
+        lessons: what earlier runs on this deployment taught about times (`Progress.learnt`).
 
     Raises:
         NoPlan: no unlearner gives the guarantee asked for, in time.
         BadInput: the request names what is not there.
     """
-    progress = judge(Progress(request, deployment, policy or Policy()))
+    progress = judge(Progress(request, deployment, policy or Policy(), lessons=lessons or {}))
     return progress.rulings or (), planned(progress)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
@@ -12,11 +11,12 @@ from typing import Any, Self
 from pydantic import Field
 
 from expunge.core.canonical import sha256
-from expunge.core.costs import Dropped, Lesson, Plan
 from expunge.core.deployment import Cost, Deployment, Outcome
 from expunge.core.errors import MalformedEvidence
 from expunge.core.evidence import Evidence
 from expunge.core.guarantee import Guarantee
+from expunge.core.lessons import Lesson, Lessons, lesson_for, lesson_name
+from expunge.core.plans import Dropped, Plan
 from expunge.core.policy import Policy
 from expunge.core.record import Record
 from expunge.core.request import ForgetRequest
@@ -101,8 +101,9 @@ class Progress:
         decided_at: when they said it; UTC.
         plan: the choice; None until `choose`.
         tried: unlearners whose result was not taken, with the reason.
-        lessons: unlearner → what its earlier runs on this deployment taught about its times.
+        lessons: what earlier runs on this deployment taught about times.
         outcome: the deployment after; None until `unlearn`.
+        took_s: what unlearning really took, in seconds, where its answer was paced (`Policy.pace_s`); never signed.
         reference: retrained without the records, where the policy asks for it.
         reference_s: what that took, in seconds.
         evidence: measurements; None until `measure`.
@@ -127,8 +128,9 @@ class Progress:
     decided_at: datetime | None = None
     plan: Plan | None = None
     tried: tuple[Dropped, ...] = ()
-    lessons: Mapping[str, Lesson] = field(default_factory=dict, repr=False)
+    lessons: Lessons = field(default_factory=dict, repr=False)
     outcome: Outcome | None = None
+    took_s: float | None = field(default=None, repr=False)
     reference: Deployment | None = field(default=None, repr=False)
     reference_s: float | None = None
     evidence: tuple[Evidence, ...] | None = None
@@ -151,10 +153,11 @@ class Progress:
         """Return the lessons with this run's, to be kept for the next request."""
         if self.plan is None or self.outcome is None or self.plan.prediction.seconds is None:
             return dict(self.lessons)
-        name = self.plan.unlearner
-        lesson = self.lessons.get(name, Lesson())
-        uncorrected_s = self.plan.prediction.seconds / math.exp(lesson.bias)
-        return {**self.lessons, name: lesson.after(uncorrected_s, self.outcome.cost.seconds)}
+        name, m = self.plan.unlearner, len(self.deployment.targets(self.request))
+        place, used = lesson_name(name, m), lesson_for(self.lessons, name, m)
+        uncorrected_s = self.plan.prediction.seconds / math.exp(used.bias)
+        lesson = self.lessons.get(place, Lesson())
+        return {**self.lessons, place: lesson.after(uncorrected_s, self.took_s or self.outcome.cost.seconds)}
 
     def turned(self, reason: str) -> Progress:
         """Return the progress back before `choose`: the chosen unlearner's result is not taken, for this reason."""

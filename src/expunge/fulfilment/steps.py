@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from expunge import catalog
-from expunge.core import costs
+from expunge.core import plans
 from expunge.core.canonical import MAX_SAFE_INTEGER
-from expunge.core.costs import LAST_RESORT, Dropped, Plan
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Case, Outcome
 from expunge.core.errors import (
@@ -26,10 +25,12 @@ from expunge.core.errors import (
 )
 from expunge.core.evidence import Evidence
 from expunge.core.interrupts import was_interrupted
+from expunge.core.plans import LAST_RESORT, Dropped, Plan
 from expunge.core.policy import Policy
 from expunge.core.roles import Draws, Prepares, Unlearner
 from expunge.core.ruling import Ruling, strictest
 from expunge.fulfilment.attest import deny
+from expunge.fulfilment.pacing import Pace
 from expunge.fulfilment.progress import Progress
 
 _LOG = logging.getLogger(__name__)
@@ -90,7 +91,7 @@ def planned(progress: Progress) -> Plan:
     gone = {d.name for d in progress.tried}
     dropped = (*progress.tried, *(d for d in unavailable if d.name not in gone))
     lessons = progress.lessons
-    return costs.choose(candidates, progress.deployment, progress.request, progress.policy, dropped, lessons)
+    return plans.choose(candidates, progress.deployment, progress.request, progress.policy, dropped, lessons)
 
 
 def choose(progress: Progress) -> Progress:
@@ -117,10 +118,12 @@ def unlearn(progress: Progress) -> Progress:
     digest = before.model.digest()
     if isinstance(before.learner, Prepares):
         before.learner.prepare(_LOG.info)  # what is loaded or compiled once does not belong to the cost of this request
-    try:
-        outcome = unlearner.unlearn(before, progress.request, progress.tick)
-    except Unsupported as error:
-        return progress.turned(error.message)
+    with Pace(progress.policy.pace_s) as pace:
+        try:
+            outcome = unlearner.unlearn(before, progress.request, progress.tick)
+        except Unsupported as error:
+            return progress.turned(error.message)
+    progress, outcome = replace(progress, took_s=outcome.cost.seconds), pace.told(outcome)
     _check(progress, outcome, digest)
     if not outcome.guarantee.at_least(progress.policy.guarantee):
         return progress.turned(f"gave only {outcome.guarantee.kind}, and {progress.policy.guarantee} is asked")

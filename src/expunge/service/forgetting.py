@@ -17,7 +17,6 @@ from typing import Any
 
 from expunge import fulfilment
 from expunge.core.canonical import canonical_json, read_json
-from expunge.core.costs import Plan
 from expunge.core.deployment import Deployment
 from expunge.core.errors import (
     BadInput,
@@ -29,6 +28,7 @@ from expunge.core.errors import (
     StoreFull,
 )
 from expunge.core.interrupts import was_interrupted
+from expunge.core.plans import Plan
 from expunge.core.policy import Policy
 from expunge.core.request import ForgetRequest
 from expunge.core.roles import Progress as Tick
@@ -139,7 +139,7 @@ def dry_run(root: Path, wish: Wish) -> tuple[tuple[Ruling, ...], Plan]:
         UnknownRecord, UnknownSubject, NothingLeft: the request names what is not there, or everything.
     """
     with Store.open(root) as store:
-        return fulfilment.dry_run(wish.request, store.deployment(), wish.policy)
+        return fulfilment.dry_run(wish.request, store.deployment(), wish.policy, store.lessons())
 
 
 def _until(keep_days: float | None) -> float | None:
@@ -237,6 +237,7 @@ def _progress(store: Store, wish: Wish, case: CaseRow, tick: Tick | None) -> Pro
         issuer=store.keyring.issuer(),
         commitments=store.commitments(),
         tick=tick,
+        lessons=store.lessons(),
     )
 
 
@@ -278,6 +279,8 @@ def _save(store: Store, ref: str, step: str, progress: Progress) -> None:
         store.database.save_progress(ref, canonical_json({**_kept(store), **kept}).decode())
         if version is not None:
             store.database.set_case(ref, "open", version=version)
+    if version is not None:
+        store.keep_lessons(progress.learnt())
 
 
 def _measured(step: str, progress: Progress) -> bool:

@@ -7,10 +7,10 @@ from typing import Any, Self
 from expunge.audit.curves import Curves
 from expunge.audit.facts import Asked, Digests, Done, Option, ReceiptSummary, Report, Trained
 from expunge.core.canonical import read_json, unb64
-from expunge.core.costs import Plan
 from expunge.core.deployment import Cost
 from expunge.core.errors import StoreDamaged
 from expunge.core.guarantee import Guarantee
+from expunge.core.plans import Plan
 from expunge.core.record import Record
 from expunge.core.ruling import Ruling
 from expunge.fulfilment.progress import Progress

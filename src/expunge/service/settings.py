@@ -97,6 +97,7 @@ class Layout:
         self.receipts = root / "receipts"
         self.reports = root / "reports"
         self.trust = root / "trust.json"
+        self.lessons = root / "lessons.json"
         self.sealed = root / "sealed"
         self.cache = root / "cache"
 

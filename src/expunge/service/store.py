@@ -9,9 +9,11 @@ from types import TracebackType
 from typing import Self
 
 from expunge import catalog
+from expunge.core.canonical import canonical_json, read_json
 from expunge.core.deployment import Deployment
-from expunge.core.errors import LogRewritten, StoreBusy, StoreUnfinished
-from expunge.core.files import read_file
+from expunge.core.errors import EvidenceError, LogRewritten, StoreBusy, StoreUnfinished
+from expunge.core.files import read_file, write_durably
+from expunge.core.lessons import Lesson, Lessons
 from expunge.core.roles import Learner
 from expunge.fulfilment.commitments import Commitments
 from expunge.service.database import Database, Version
@@ -141,6 +143,19 @@ class Store:
     def trust(self) -> Pins:
         """Return the trust root that the store hands out."""
         return open_trust(read_file(self.layout.trust))
+
+    def lessons(self) -> dict[str, Lesson]:
+        """Return what earlier requests here taught about times; what cannot be read teaches nothing."""
+        try:
+            found = read_json(self.layout.lessons.read_bytes())
+            return {name: Lesson.from_json(lesson) for name, lesson in found.items()}
+        except (OSError, AttributeError, EvidenceError):
+            return {}
+
+    def keep_lessons(self, lessons: Lessons) -> None:
+        """Keep what requests taught about times: numbers only."""
+        body = canonical_json({name: lesson.as_json() for name, lesson in lessons.items()})
+        write_durably(self.layout.lessons, body, 0o600)
 
     def require_finished(self) -> None:
         """Refuse to go on while a request waits to be finished.

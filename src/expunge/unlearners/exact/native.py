@@ -13,6 +13,9 @@ from expunge.core.request import ForgetRequest
 from expunge.core.roles import Forgets, Progress, Promises
 from expunge.unlearners.exact.promise import exactness
 
+REFIT_FROM = 0.8
+"""From this share of a refit's time on, the model is learnt again instead (spec section 6): the bits are the same."""
+
 
 @dataclass(frozen=True)
 class Native:
@@ -43,18 +46,34 @@ class Native:
             return Prediction(seconds=0.0, p95_s=0.0, records_read=0, why="no training record is named")
         if not isinstance(model, Forgets):
             raise Unsupported(f"{type(model).__name__} cannot forget by itself", hint="Use retrain.")
-        return completed(model.plan(ids), refit(deployment, request).seconds, len(ids))
+        return self._way(model, deployment, request)[0]
+
+    def _way(self, model: Forgets, deployment: Deployment, request: ForgetRequest) -> tuple[Prediction, bool]:
+        """Return what it will cost, and whether a fit on the kept records, which gives the same bits, is sooner."""
+        ids, again = deployment.targets(request), refit(deployment, request)
+        planned = completed(model.plan(ids), again.seconds, len(ids))
+        if planned.seconds is None or again.seconds is None or planned.seconds <= REFIT_FROM * again.seconds:
+            return planned, False
+        sooner = f"{planned.why}; learning again from the kept records gives the same bits sooner"
+        return again.model_copy(update={"why": sooner, "memory_bytes": planned.memory_bytes}), True
 
     def unlearn(self, deployment: Deployment, request: ForgetRequest, progress: Progress | None = None) -> Outcome:
         """Return the deployment whose model gave itself without the records."""
-        guarantee, planned = self.promise(deployment), self.predict_cost(deployment, request)
-        ids, model = deployment.targets(request), deployment.model
+        guarantee, model, ids = self.promise(deployment), deployment.model, deployment.targets(request)
+        if not ids or not isinstance(model, Forgets):
+            return Outcome(
+                deployment.with_model(model, request), guarantee, Cost(seconds=0.0, records_read=0), repr(self)
+            )
+        planned, again = self._way(model, deployment, request)
         started = time.perf_counter()
-        if ids and isinstance(model, Forgets):
-            model = model.without(ids)
+        if again:
+            after = deployment.learner.fit(deployment.data.without(ids), deployment.key, progress)
+        else:
+            after = model.without(ids)
         cost = Cost(
             seconds=time.perf_counter() - started,
             records_read=planned.records_read,
             parts_touched=planned.parts_touched,
+            refitted=again,
         )
-        return Outcome(deployment.with_model(model, request), guarantee, cost, repr(self))
+        return Outcome(deployment.with_model(after, request), guarantee, cost, repr(self))
