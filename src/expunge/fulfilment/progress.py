@@ -151,7 +151,7 @@ class Progress:
 
     def learnt(self) -> dict[str, Lesson]:
         """Return the lessons with this run's, to be kept for the next request."""
-        if self.plan is None or self.outcome is None or self.plan.prediction.seconds is None:
+        if self.plan is None or self.outcome is None or not self.plan.prediction.seconds:
             return dict(self.lessons)
         name, m = self.plan.unlearner, len(self.deployment.targets(self.request))
         place, used = lesson_name(name, m), lesson_for(self.lessons, name, m)
