@@ -80,7 +80,7 @@ def test_plans_for_several_people_change_nothing_and_learn_from_what_happened(
     waiting.write_text("\n\n".join(people))
     before = {p: p.read_bytes() for p in store.rglob("*") if p.is_file() and "sqlite" not in p.name}
     told = json.loads(cli("plan", store, waiting, "--json"))
-    assert list(told["plans"]) == people
+    assert set(told["plans"]) == set(people)
     one, two, *_ = (name for name, p in told["plans"].items() if p["prediction"]["seconds"] > 0)  # trained on
     assert told["batch"]["together_s"] is not None
     assert "Nothing was changed." in cli("plan", store, waiting)
