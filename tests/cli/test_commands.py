@@ -99,8 +99,11 @@ def test_plans_for_several_people_change_nothing_and_learn_from_what_happened(
     assert run(["plan", str(store), str(waiting)]) == 2
 
 
-def test_an_impossible_deadline_is_refused_with_the_reasons(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = run(["forget", str(store), "--subject", PERSON, "--deadline", "1e-9", "--dry-run"])
+def test_an_impossible_deadline_is_refused_with_the_reasons(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ids.txt").write_text("\n".join(clinic()["visit"][:40]))  # too many to be all set aside
+    code = run(["forget", str(store), "--records", str(tmp_path / "ids.txt"), "--deadline", "1e-9", "--dry-run"])
     assert code != 0
     assert "the deadline is" in capsys.readouterr().err
 
