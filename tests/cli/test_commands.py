@@ -20,6 +20,7 @@ from service.world import PERSON, clinic, plant_tally, traces
 
 from expunge.cli.main import COMMANDS, run
 from expunge.core.archive import unpack_dataset
+from expunge.service.store import Store
 
 Run = Callable[..., str]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
@@ -237,3 +238,22 @@ def test_predict_says_what_the_training_data_do_not_hold(
     frame.drop(columns=["age", "city"]).to_csv(tmp_path / "new.csv", index=False)
     assert run(["predict", str(store), str(tmp_path / "new.csv")]) == 15
     assert "lacks age, city," in capsys.readouterr().err
+
+
+def test_declared_ranges_stand_and_lies_about_them_are_refused(
+    cli: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clinic().to_csv(tmp_path / "people.csv", index=False)
+    columns = ("--subject", "email", "--id", "visit", "--holdout", 0.25)
+    place = tmp_path / "ranged"
+    given = ("--target", "ill", "--range", "height=100:250", "--learner", "tally")
+    cli("train", tmp_path / "people.csv", place, *columns, *given)
+    assert Store.open(place).deployment().data.ranges == {"height": (100.0, 250.0)}
+    lie = [
+        str(a) for a in ("train", tmp_path / "people.csv", tmp_path / "lie", *columns, *given, "--range", "age=0:50")
+    ]
+    assert run(lie) == 17
+    assert "outside the declared range 0 to 50" in capsys.readouterr().err
+    assert not (tmp_path / "lie").exists()
+    assert run([*lie[:-1], "age"]) == 2
+    assert "NAME=LOW:HIGH" in capsys.readouterr().err

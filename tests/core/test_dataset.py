@@ -367,3 +367,30 @@ def test_vectors_that_cannot_be_read() -> None:
             Dataset.from_vectors(odd)
     minus = Dataset.from_vectors(np.array([[-0.0]], np.float32))
     assert minus.digest == Dataset.from_vectors(np.array([[0.0]], np.float32)).digest
+
+
+def test_declared_ranges_are_part_of_the_schema_and_travel() -> None:
+    from expunge.core.archive import pack_dataset, unpack_dataset
+
+    plain = Dataset.from_arrays(np.array([[1.0], [5.0], [np.nan]]), ["a", "b", "a"])
+    data = plain.declaring({"x0": (0, 10)})
+    assert data.schema_digest != plain.schema_digest
+    assert plain.declaring({}).schema_digest == plain.schema_digest
+    assert unpack_dataset(pack_dataset(data)).ranges == data.ranges == data.without([1]).ranges == {"x0": (0.0, 10.0)}
+    more = Dataset.from_arrays(np.array([[11.0]]), ["a"], ids=[9])
+    with pytest.raises(BadData, match="outside the declared range"):
+        data.joined(more)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "said"),
+    [
+        ({"x0": (2, 10)}, "1 of 2 values lie outside the declared range 2 to 10"),
+        ({"x0": (10, 0)}, "lowest first"),
+        ({"x0": (0, np.inf)}, "finite"),
+        ({"x9": (0, 1)}, "not a column of numbers"),
+    ],
+)
+def test_ranges_that_lie_are_refused(ranges: dict[str, tuple[float, float]], said: str) -> None:
+    with pytest.raises(BadData, match=said):
+        Dataset.from_arrays(np.array([[1.0], [5.0]])).declaring(ranges)

@@ -131,3 +131,25 @@ def parse_params(pairs: Sequence[str]) -> dict[str, Any]:
             value = text
         found[name.replace("-", "_")] = value
     return found
+
+
+def parse_ranges(pairs: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Read ``NAME=LOW:HIGH`` options.
+
+    Raises:
+        click.UsageError: one is not of that form.
+
+    >>> parse_ranges(["age=0:120"])
+    {'age': (0.0, 120.0)}
+    """
+    found = {}
+    for pair in pairs:
+        name, _, ends = pair.rpartition("=")
+        low, _, high = ends.partition(":")
+        try:
+            found[name] = (float(low), float(high))
+        except ValueError:
+            name = ""
+        if not name:
+            raise click.UsageError(f"{pair!r} is not of the form NAME=LOW:HIGH, for example age=0:120.")
+    return found

@@ -6,32 +6,34 @@ from pathlib import Path
 
 import click
 
-from expunge.cli.console import fields, json_option, parse_params, progress, say, show
+from expunge.cli.console import fields, json_option, parse_params, parse_ranges, progress, say, show
 
 
 @click.command()
 @click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("store", type=click.Path(path_type=Path))
-@click.option("--target", required=True, help="Column to learn.")
+@click.option("--target", help="Column to learn (none for learners without a target, such as clusters).")
 @click.option("--subject", help="Column that says who owns a record (default: every record owns itself).")
 @click.option("--id", "ids", help="Column of record ids (default: rows are numbered from 0).")
 @click.option("--learner", default="forest", show_default=True, help="Learner; see `expunge catalog`.")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Hyper-parameter, e.g. n_trees=200.")
 @click.option("--class", "classes", multiple=True, help="Declare a class of the target (repeat for each).")
 @click.option("--number", is_flag=True, help="The target is a number, not a class (learner ridge).")
+@click.option("--range", "ranges", multiple=True, metavar="NAME=LOW:HIGH", help="Declare the range of a number.")
 @click.option("--holdout", default=0.2, show_default=True, type=click.FloatRange(0, 0.9), help="Share of owners.")
 @click.option("--seed", default=0, show_default=True, help="Mixed into the model's secret key.")
 @json_option
 def train(  # noqa: PLR0917 - click calls it by name
     data: Path,
     store: Path,
-    target: str,
+    target: str | None,
     subject: str | None,
     ids: str | None,
     learner: str,
     params: tuple[str, ...],
     classes: tuple[str, ...],
     number: bool,
+    ranges: tuple[str, ...],
     holdout: float,
     seed: int,
     as_json: bool,
@@ -40,13 +42,15 @@ def train(  # noqa: PLR0917 - click calls it by name
 
     The store keeps the records, the model and its own keys and log; nothing else is needed to forget later. A share
     of the owners (--holdout) is set aside for honest measurements. Kinds of columns are guessed, and what is unusual
-    is said on stderr. Ctrl-C leaves nothing behind. Copy STORE/trust.json to whoever is to verify receipts, now:
-    pinning it before anything happens is what makes receipts worth something.
+    is said on stderr. Ranges of numbers are learnt, and forgotten, with the records, unless --range declares them: then
+    no deletion can move them, and a value outside is refused. Ctrl-C leaves nothing behind. Copy STORE/trust.json to
+    whoever is to verify receipts, now: pinning it before anything happens is what makes receipts worth something.
 
     \b
     Examples:
       expunge train people.csv STORE --target churn --subject email
       expunge train people.csv STORE --target churn --id customer --param n_trees=200
+      expunge train people.csv STORE --target churn --range age=0:120
       expunge train visits.parquet STORE --target cost --number --learner ridge
     """
     from expunge.core.seeds import Key
@@ -54,7 +58,8 @@ def train(  # noqa: PLR0917 - click calls it by name
     from expunge.service.tables import read_table
 
     check_place(store)
-    recipe = Recipe(target, learner, parse_params(params), subject, ids, classes, number, holdout, seed)
+    declared = parse_ranges(ranges)
+    recipe = Recipe(target, learner, parse_params(params), subject, ids, classes, number, holdout, seed, declared)
     recipe.build()  # a misspelt learner or parameter is said before a large table is read
     records = recipe.read(read_table(data))
     say(*(f"note: {note}" for note in records.notes))

@@ -85,7 +85,7 @@ def pack_dataset(data: Dataset) -> bytes:
         "target_name": data.target_name,
         "classes": list(data.classes),
         "notes": list(data.notes),
-    }
+    } | ({"ranges": {name: list(pair) for name, pair in data.ranges.items()}} if data.ranges else {})
     arrays["head"] = np.frombuffer(canonical_json(head), np.uint8)
     arrays["digests"] = data.record_digests
     return pack(arrays)
@@ -120,6 +120,7 @@ def unpack_dataset(data: bytes, what: str = "data") -> Dataset:
             target_name=head["target_name"],
             classes=tuple(head["classes"]),
             notes=tuple(head["notes"]),
+            ranges={name: (float(low), float(high)) for name, (low, high) in head.get("ranges", {}).items()},
         )
         digests = arrays["digests"]
     except (LookupError, ValueError, TypeError, AttributeError, MalformedEvidence, BadInput) as error:

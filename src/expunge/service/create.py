@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +47,7 @@ class Recipe:
     """What to train, on what.
 
     Attributes:
-        target: the column to learn.
+        target: the column to learn; None for a learner without a target.
         learner: catalogue name.
         params: hyper-parameters.
         subject: the column that says who owns a record; None: every record owns itself.
@@ -56,9 +56,10 @@ class Recipe:
         number: whether the target is a number.
         holdout: share of the owners set aside for measurement; 0 for none.
         seed: mixed into the secret key of all draws.
+        ranges: declared ranges of numbers; the others are learnt, and forgotten, with the records.
     """
 
-    target: str
+    target: str | None = None
     learner: str = "forest"
     params: dict[str, Any] | None = None
     subject: str | None = None
@@ -67,6 +68,7 @@ class Recipe:
     number: bool = False
     holdout: float = 0.2
     seed: int = 0
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def build(self) -> Learner:
         """Return the learner.
@@ -89,8 +91,8 @@ class Recipe:
             subject=self.subject,
             ids=self.ids,
             classes=self.classes,
-            kinds={self.target: "number"} if self.number else None,
-        )
+            kinds={self.target: "number"} if self.number and self.target is not None else None,
+        ).declaring(self.ranges)
 
     def train(
         self, data: Dataset, key: Key, progress: Progress | None = None, say: Callable[[str], None] = _silent

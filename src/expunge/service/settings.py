@@ -31,7 +31,7 @@ class Settings(Record):
         created_at: when; UTC.
         learner: catalogue name of the learner.
         params: its hyper-parameters.
-        target: the column that is learnt.
+        target: the column that is learnt; None where there is none.
         number: whether the target is a number.
         subject: the column that says who owns a record; None: every record owns itself.
         ids: the column of record ids; None: rows are numbered.
@@ -46,7 +46,7 @@ class Settings(Record):
     created_at: str
     learner: str
     params: dict[str, Any]
-    target: str
+    target: str | None = None
     number: bool = False
     subject: str | None = None
     ids: str | None = None
