@@ -23,10 +23,10 @@ QUIETLY  = > $(VENV)/mkdocs.log 2>&1 || { cat $(VENV)/mkdocs.log >&2; exit 1; }
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick slow check docs bench clean
+.PHONY: help demo test quick slow check docs bench bench-exact bench-peers clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-7s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 demo: $(RUN) ## forget a patient of a real data set and prove it (installs nothing that only developers need)
 	@$(BIN)/expunge demo
@@ -55,6 +55,12 @@ docs: $(DEV) ## write the generated pages, then the site (into site/)
 
 bench: $(DEV) ## benchmarks; results as JSON in benchmarks/results
 	@if [ -f benchmarks/__main__.py ]; then $(BIN)/python -m benchmarks; else echo "benchmarks/__main__.py is missing" >&2; exit 2; fi
+
+bench-exact: $(DEV) ## exact forgetting against peers, resumable; BENCH="--peers ours,lightgbm" runs a part of it
+	@$(BIN)/python -m benchmarks.exact $(BENCH)
+
+bench-peers: $(DEV) ## build the peers of bench-exact; the sources of some lie in EXPUNGE_PEER_SOURCES
+	@$(BIN)/python -m benchmarks.exact.build
 
 clean: ## remove the environment and everything that was built
 	@rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage

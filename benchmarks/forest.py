@@ -20,7 +20,7 @@ from sklearn.preprocessing import OrdinalEncoder
 from benchmarks.scenes import SCENES
 from expunge.core.dataset import Dataset
 from expunge.core.seeds import Key
-from expunge.models.forest import Forest
+from expunge.models.forest.learner import Forest
 
 RESULTS = Path(__file__).parent / "results"
 REPEATS = 3

@@ -1,8 +1,8 @@
 """Are predicted costs true? After 32 requests of mixed sizes that teach, 200 more are predicted, run and compared.
 
 Three figures a learner and seed: the share of requests whose actual time is within a factor of two of the expected one,
-the share within the 95 % figure, and the share beyond the bound. A fourth over scenarios: what the chosen unlearner took
-against the best of all that were run.
+the share within the 95 % figure, and the share beyond the bound. A fourth over scenarios: what the chosen unlearner
+took against the best of all that were run.
 """
 
 import json

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.exact import table as exact
+
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "reference" / "benchmarks.md"
 
@@ -66,6 +68,7 @@ def main() -> None:
             continue
         title = f"## {scene['name']}: {scene['n']:,} records of {scene['subjects']:,} subjects, {scene['d']} columns"
         lines += ["", title, "", "| work | cost | beside |", "|---|---|---|", *forest_rows(scene)]
+    lines += ["", *exact.sections()]
     PAGE.write_text("\n".join(lines) + "\n")
     print(f"wrote {PAGE.relative_to(HERE.parent)}")
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conformance.stump import Stump
 
 from expunge.core.conformance import (
     ConformanceFailure,
@@ -254,3 +255,35 @@ def test_an_unlearner_that_serves_nothing_passes_everything():
         return replace(deployment, model=Fixed(deployment.model))
 
     assert caught(unlearner_checks(), Native(), world) == set()
+
+
+EXACTNESS = ("order_of_records_is_free", "forgets_exactly", "forgets_one_by_one", "forgets_hard_batches")
+FAMOUS = (
+    "best score only ever lowered",
+    "0/0 counts as valid",
+    "saved rows in history order",
+    "hash by position",
+    "no encoder update",
+)
+"""Mistakes of published trees that forget, and of ours if we slipped (spec X10, XD01, XD05)."""
+
+
+def first_failure(learner, run):
+    """Return the first exactness check that fails, in worlds that no other run has; "" if none does."""
+    checks = dict(learner_checks())
+    for name in EXACTNESS:
+        try:
+            checks[name](learner, lambda seed: tiny_world(seed + 4 * run))
+        except ConformanceFailure:
+            return name
+    return ""
+
+
+@pytest.mark.parametrize("run", range(3))
+def test_the_tree_that_the_mutants_are_made_of_is_exact(run):
+    assert first_failure(Stump(), run) == ""
+
+
+@pytest.mark.parametrize("mutation", FAMOUS)
+def test_famous_mistakes_are_caught_in_every_run(mutation):
+    assert all(first_failure(Stump(mutation), run) for run in range(20))

@@ -394,3 +394,17 @@ def test_declared_ranges_are_part_of_the_schema_and_travel() -> None:
 def test_ranges_that_lie_are_refused(ranges: dict[str, tuple[float, float]], said: str) -> None:
     with pytest.raises(BadData, match=said):
         Dataset.from_arrays(np.array([[1.0], [5.0]])).declaring(ranges)
+
+
+def test_the_whole_holdout_may_be_forgotten() -> None:
+    from expunge.core.deployment import Deployment
+    from expunge.core.request import ForgetRequest
+    from expunge.core.seeds import Key
+    from expunge.core.tiny import Tally
+
+    data = Dataset.from_arrays(np.arange(6.0)[:, None], ["a", "b"] * 3)
+    model = Tally().fit(data.only([0, 1, 2, 3]), Key.public(0))
+    deployment = Deployment(Tally(), data.only([0, 1, 2, 3]), Key.public(0), model, data.only([4, 5]))
+    request = ForgetRequest(records=(4, 5, 0))
+    after = deployment.with_model(model.without([0]), request)
+    assert (len(after.data), len(after.holdout)) == (3, 0)

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SAYS = {"clinic.py": ("likeness.equal@after         1 [1, 1]", "Verified: signed by", "is refused: signature-invalid")}
+SAYS = {
+    "clinic.py": ("likeness.equal@after         1 [1, 1]", "Verified: signed by", "is refused: signature-invalid"),
+    "shop.py": ("asks to be forgotten", "still on the shelf: False", "Verified: signed by"),
+}
 
 
 def test_every_example_is_expected_to_say_something():

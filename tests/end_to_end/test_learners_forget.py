@@ -10,6 +10,7 @@ import pytest
 from service.world import IDS, PERSON, build, clinic, plant_tally, traces, wish
 
 from expunge import catalog
+from expunge.core.conformance import records_for
 from expunge.core.errors import Unsupported
 from expunge.core.seeds import Key
 from expunge.service.create import Recipe, create
@@ -24,9 +25,11 @@ def recipe(name: str) -> Recipe:
     """Return the clinic's recipe with another learner, or skip where it is not there yet."""
     plant_tally()
     try:
-        catalog.resolve("learner", name)
+        learner = catalog.build("learner", name)
     except Unsupported as error:
         pytest.skip(error.message)
+    if {"item", "links"} & {column for records in records_for(learner) for column in records(0).columns}:
+        pytest.skip(f"{name} learns from interactions or from a graph, not from a clinic's table")
     return Recipe("ill", name, PARAMS.get(name, {}), "email", "visit", holdout=0.25)
 
 

@@ -14,7 +14,22 @@ ROOT = Path(__file__).resolve().parents[2]
 SRC = ROOT / "src"
 PACKAGE = SRC / "expunge"
 
-OPTIONAL = frozenset({"torch", "transformers", "fastapi", "sqlalchemy", "uvicorn", "httpx", "flwr", "ray", "oqs"})
+OPTIONAL = frozenset(
+    {
+        "torch",
+        "lightgbm",
+        "xgboost",
+        "transformers",
+        "fastapi",
+        "sqlalchemy",
+        "uvicorn",
+        "httpx",
+        "flwr",
+        "ray",
+        "oqs",
+        "usearch",
+    }
+)
 """Libraries of the extras: a module that needs one of them may fail to import where it is not installed."""
 
 

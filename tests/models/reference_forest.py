@@ -5,10 +5,12 @@ Slow and plain on purpose: it shares with the shipped forest only the encoder's 
 
 from __future__ import annotations
 
+from math import ceil, floor, log2
+
 from expunge.core.dataset import Dataset
 from expunge.core.seeds import Key
-from expunge.models.encode import Grid
-from expunge.models.forest import Forest
+from expunge.models.encoding.grid import Grid
+from expunge.models.forest.learner import Forest
 
 MASK = (1 << 64) - 1
 PHI, LEFT, RIGHT = 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7
@@ -30,10 +32,19 @@ def trees_of(word: int, n_trees: int, per_owner: int) -> set[int]:
     return found
 
 
-def impurity(side: list[int]) -> float:
-    """n times the Gini impurity: one correctly rounded division of whole numbers."""
-    n = sum(side)
-    return (n * n - sum(c * c for c in side)) / n
+def gini(left: list[int], right: list[int]) -> float:
+    """The size-weighted Gini impurities of both sides: one correctly rounded division of whole numbers."""
+    (a, p), (b, q) = ((sum(side), sum(side) ** 2 - sum(c * c for c in side)) for side in (left, right))
+    return (p * b + q * a) / (a * b)
+
+
+def spread(left: list[int], right: list[int]) -> float:
+    """Less the squared sums over the counts of both sides, of (count, sum) each."""
+    return -(left[1] ** 2 / left[0] + right[1] ** 2 / right[0])
+
+
+def least_prime(d: int) -> int:
+    return next(p for p in range(max(2, d), 2 * d + 3) if all(p % q for q in range(2, p)))
 
 
 class Reference:
@@ -48,8 +59,15 @@ class Reference:
         self.h = [int(w) for w in key.words(data.ids.tolist())]
         owners = [int(w) for w in key.words(data.subjects.tolist(), "owner")]
         self.member = [trees_of(w, learner.n_trees, learner.trees_per_owner) for w in owners]
-        self.y = data.target.values.tolist()
-        self.k = len(data.classes or data.target.vocabulary)
+        self.numbers = data.target.kind == "number"
+        if self.numbers:
+            least, greatest = data.target.values.min(), data.target.values.max()
+            width = 2.0 ** ceil(log2((greatest - least) or abs(least)))
+            self.low, self.step = floor(least / width) * width, width * 2.0 ** (1 - 26 + learner.sample.bit_length())
+            self.y = [round((v - self.low) / self.step) for v in data.target.values.tolist()]
+        else:
+            self.y = data.target.values.tolist()
+            self.k = len(data.classes or data.target.vocabulary)
         d = len(self.names)
         self.width = max(1, min(int(d**0.5) if learner.max_features == "sqrt" else learner.max_features, d))
 
@@ -61,9 +79,9 @@ class Reference:
     def grow(self, rows: list[int], path: int, depth: int) -> tuple:
         counts = self.count(rows)
         rules = self.learner
-        if len(rows) < rules.min_split or depth >= rules.max_depth or sum(c > 0 for c in counts) <= 1:
+        if len(rows) < rules.min_split or depth >= rules.max_depth or len({self.y[i] for i in rows}) <= 1:
             return (counts,)
-        split = self.split(self.sample(rows, path), path)
+        split = self.split(self.sample(rows, path), path, depth)
         if split is None:
             return (counts,)
         feature, chosen = split
@@ -75,7 +93,9 @@ class Reference:
         return counts, feature, chosen, left, right
 
     def count(self, rows: list[int]) -> list[int]:
-        return [sum(self.y[i] == c for i in rows) for c in range(self.k)]
+        """Records of each class; of numbers: count, sum, sum of squares."""
+        y = [self.y[i] for i in rows]
+        return [len(y), sum(y), sum(v * v for v in y)] if self.numbers else [y.count(c) for c in range(self.k)]
 
     def sample(self, rows: list[int], path: int) -> list[int]:
         """All rows of a small node; of a larger one those whose keyed word is below the rate of its size."""
@@ -85,34 +105,39 @@ class Reference:
         bound = (MASK >> exponent) * self.learner.sample
         return [i for i in rows if mix(self.h[i] ^ path) <= bound]
 
-    def split(self, rows: list[int], path: int) -> tuple[int, int] | None:
+    def walk(self, path: int) -> list[int]:
+        """The features in the order of a node: those sorted by keyed name, in keyed steps modulo a prime."""
+        by_name = sorted(range(len(self.names)), key=lambda f: self.names[f])
+        prime, word = least_prime(len(by_name)), mix(path ^ PHI)
+        start, stride = (word >> 32) % prime, 1 + (word & 0xFFFFFFFF) % (prime - 1)
+        places = [(start + i * stride) % prime for i in range(prime)]
+        return [by_name[p] for p in places if p < len(by_name)]
+
+    def split(self, rows: list[int], path: int, depth: int) -> tuple[int, int] | None:
         """The first best split, in keyed order of features, then in order of bins."""
-        if sum(c > 0 for c in self.count(rows)) <= 1:
-            return None
-        order = sorted(range(len(self.names)), key=lambda f: mix(path ^ self.names[f]))
-        order = [f for f in order if len({self.codes[f][i] for i in rows}) > 1][: self.width]
-        best = None
+        order = [f for f in self.walk(path) if len({self.codes[f][i] for i in rows}) > 1][: self.width]
+        if order and depth < self.learner.random_depth:
+            return order[0], self.candidates(order[0], rows, path)[0]
+        score, best = spread if self.numbers else gini, None
         for f in order:
-            for b in self.candidates(f, rows, path):
+            for b in sorted(self.candidates(f, rows, path)):
                 left = self.count([i for i in rows if self.goes_left(f, b, i)])
                 right = [a - c for a, c in zip(self.count(rows), left, strict=True)]
-                score = impurity(left) + impurity(right)
-                if best is None or score < best[0]:
-                    best = (score, f, b)
+                value = score(left, right)
+                if best is None or value < best[0]:
+                    best = (value, f, b)
         return best and best[1:]
 
     def candidates(self, f: int, rows: list[int], path: int) -> list[int]:
+        """The bins that are tried, in the order of the keyed walk over all bins."""
+        bins = self.learner.n_bins
+        start, step = mix(path ^ self.names[f]) % bins, {64: 39, 256: 157}[bins]
+        walk = [(start + i * step) % bins for i in range(bins)]
         seen = {self.codes[f][i] for i in rows}
-        low, high = min(seen), max(seen)
         if self.nominal[f]:
             return sorted(seen)
-        if high - low <= self.learner.thresholds:
-            return list(range(low, high))
-        word, drawn = path ^ self.names[f], set()
-        for _ in range(self.learner.thresholds):
-            word = mix((word + PHI) & MASK)
-            drawn.add(low + word % (high - low))
-        return sorted(drawn)
+        inside = [b for b in walk if min(seen) <= b < max(seen)]
+        return inside if len(inside) <= self.learner.thresholds else inside[: self.learner.thresholds]
 
     def goes_left(self, f: int, b: int, row: int) -> bool:
         return self.codes[f][row] == b if self.nominal[f] else self.codes[f][row] <= b

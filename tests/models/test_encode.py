@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from expunge.core.columns import Column
 from expunge.core.dataset import Dataset
 from expunge.core.seeds import Key
-from expunge.models.encode import Grid, Tally, cell_edge, cells
+from expunge.models.encoding.grid import Grid, Tally, cell_edge, cells
 
 KEY = Key.public(0)
 finite = st.floats(allow_nan=False, allow_infinity=False, width=64)

@@ -23,6 +23,7 @@ COMMANDS = {
     "audit": "Measure what the current model gives away.",
     "report": "Show or write the report of a request.",
     "verify": "Verify a receipt offline, trusting nobody but pinned keys.",
+    "replay": "Learn the model again and compare it bit by bit.",
     "log": "Show and check the append-only log.",
     "predict": "Predict with the current model.",
     "seals": "List retired versions kept for an appeal.",

@@ -19,6 +19,7 @@ from expunge.cli.console import fields, json_option, parse_params, parse_ranges,
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Hyper-parameter, e.g. n_trees=200.")
 @click.option("--class", "classes", multiple=True, help="Declare a class of the target (repeat for each).")
 @click.option("--number", is_flag=True, help="The target is a number, not a class (learner ridge).")
+@click.option("--kind", "kinds", multiple=True, metavar="NAME=KIND", help="Kind of a column that is guessed wrong.")
 @click.option("--range", "ranges", multiple=True, metavar="NAME=LOW:HIGH", help="Declare the range of a number.")
 @click.option("--holdout", default=0.2, show_default=True, type=click.FloatRange(0, 0.9), help="Share of owners.")
 @click.option("--seed", default=0, show_default=True, help="Mixed into the model's secret key.")
@@ -33,6 +34,7 @@ def train(  # noqa: PLR0917 - click calls it by name
     params: tuple[str, ...],
     classes: tuple[str, ...],
     number: bool,
+    kinds: tuple[str, ...],
     ranges: tuple[str, ...],
     holdout: float,
     seed: int,
@@ -51,6 +53,7 @@ def train(  # noqa: PLR0917 - click calls it by name
       expunge train people.csv STORE --target churn --subject email
       expunge train people.csv STORE --target churn --id customer --param n_trees=200
       expunge train people.csv STORE --target churn --range age=0:120
+      expunge train ratings.csv STORE --learner ease --subject user --kind item=category
       expunge train visits.parquet STORE --target cost --number --learner ridge
     """
     from expunge.core.seeds import Key
@@ -58,8 +61,8 @@ def train(  # noqa: PLR0917 - click calls it by name
     from expunge.service.tables import read_table
 
     check_place(store)
-    declared = parse_ranges(ranges)
-    recipe = Recipe(target, learner, parse_params(params), subject, ids, classes, number, holdout, seed, declared)
+    given = {"ranges": parse_ranges(ranges), "kinds": dict(parse_params(kinds))}
+    recipe = Recipe(target, learner, parse_params(params), subject, ids, classes, number, holdout, seed, **given)
     recipe.build()  # a misspelt learner or parameter is said before a large table is read
     records = recipe.read(read_table(data))
     say(*(f"note: {note}" for note in records.notes))

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from expunge.core.canonical import field_bytes, nfc, text_field
 from expunge.core.errors import BadData
 
-Kind = Literal["number", "category", "text", "date", "boolean", "vector"]
-CODED: frozenset[str] = frozenset({"category", "text"})
+Kind = Literal["number", "category", "text", "date", "boolean", "vector", "links"]
+CODED: frozenset[str] = frozenset({"category", "text", "links"})
 VECTORS = ("float32", "int16", "int8", "uint8")
 """What the numbers of a vector may be."""
 
@@ -26,7 +26,8 @@ class Column:
         kind: what the values mean.
         values: shape (n,). Numbers, dates (days since 1970-01-01) and booleans are float64 with NaN for missing;
             categories and texts are int32 codes into `vocabulary` with -1 for missing. Vectors (embeddings, pixels)
-            are one array of shape (n, d) of a type in `VECTORS`; none is missing, and all numbers are finite.
+            are one array of shape (n, d) of a type in `VECTORS`; none is missing, and all numbers are finite. Links are
+            coded like texts: the ids of the records that a record is linked to, with single spaces between them.
         vocabulary: the distinct texts, sorted by their UTF-8 bytes; only texts that occur.
     """
 
@@ -90,6 +91,29 @@ class Column:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise BadData("a vector holds a number that is missing or infinite (or beyond float32)")
         return cls("vector", array)
+
+    @classmethod
+    def of_links(cls, links: Iterable[Iterable[Any]]) -> Column:
+        """Return a column of links: of each record, the ids of the records that it is linked to, in any order.
+
+        Raises:
+            BadData: an id holds a space, so that a list of ids could not be read back.
+        """
+        listed = [[str(i) for i in ids] for ids in links]
+        odd = next((i for ids in listed for i in ids if i != "".join(i.split())), None)
+        if odd is not None:
+            raise BadData(f"a link cannot name the record {odd!r}: its id holds a space")
+        return cls.of_texts([" ".join(sorted(set(ids), key=str.encode)) for ids in listed], "links")
+
+    def unlinked(self, gone: Iterable[Any]) -> Column:
+        """Return the links without those to some records; columns of other kinds are returned as they are."""
+        names = {str(i) for i in gone}
+        lists = [word.split() for word in self.vocabulary] if self.kind == "links" else []
+        if not any(names.intersection(ids) for ids in lists):
+            return self
+        left: list[str | None] = [" ".join(i for i in ids if i not in names) for ids in lists]
+        column = Column.of_texts([*left, None], "links")
+        return Column("links", column.values[self.values], column.vocabulary)
 
     def joined(self, other: Column) -> Column:
         """Return the values of both, these first; the vocabulary is of both.

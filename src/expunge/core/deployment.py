@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from expunge.core.dataset import Dataset
 from expunge.core.errors import DuplicateId, NothingLeft, UnknownSubject
 from expunge.core.guarantee import Guarantee
@@ -79,7 +81,8 @@ class Deployment:
         """Return the deployment after the request: the new model, and neither data nor holdout hold the records."""
         ids, held, holdout = self.targets(request), self.set_aside(request), self.holdout
         if holdout is not None:
-            holdout = (holdout.without(held) if held else holdout).unlinked(ids)
+            stay = np.isin(holdout.ids, np.array(held, holdout.ids.dtype), invert=True)
+            holdout = (holdout.take(stay).unlinked(held) if held else holdout).unlinked(ids)
         data = (self.data.without(ids) if ids else self.data).unlinked(held)
         return replace(self, data=data, model=model, holdout=holdout, fit_s=fit_s or self.fit_s)
 

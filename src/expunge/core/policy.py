@@ -12,11 +12,23 @@ from expunge.core.record import Record
 
 
 class Bound(Record):
-    """A bound on the evidence of one name: which side is good, and by how much."""
+    """A bound on the evidence of one name.
+
+    Attributes:
+        evidence: name of the evidence.
+        threshold: where good ends.
+        direction: which side is good.
+        kinds: the kinds of guarantee whose results it judges; empty = all.
+    """
 
     evidence: str
     threshold: float
     direction: Direction
+    kinds: tuple[GuaranteeKind, ...] = ()
+
+
+EXACT_IS_EQUAL = Bound(evidence="likeness.equal@after", threshold=1.0, direction="equal", kinds=("exact",))
+"""What exact unlearning gives has the digest of a retrained model; anything weaker is not asked for it."""
 
 
 class Policy(Record):
@@ -41,7 +53,7 @@ class Policy(Record):
     guarantee: GuaranteeKind = "exact"
     screens: tuple[str, ...] = ("ownership", "quota")
     probes: tuple[str, ...] = ("utility", "likeness", "membership", "cost")
-    bounds: tuple[Bound, ...] = (Bound(evidence="likeness.equal@after", threshold=1.0, direction="equal"),)
+    bounds: tuple[Bound, ...] = (EXACT_IS_EQUAL,)
     max_share: float = Field(default=0.05, gt=0, le=1)
     deadline_s: float | None = Field(default=None, gt=0)
     memory_bytes: int | None = Field(default=None, gt=0)

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from expunge.core.accountant import Budget, Ledger
     from expunge.core.canonical import Arrays
     from expunge.core.dataset import Dataset
     from expunge.core.deployment import Case, Deployment, Outcome, Prediction
@@ -151,6 +152,41 @@ class Learns(Protocol):
             DuplicateId: a record is known already; nothing was changed.
             BadData: other columns.
         """
+        ...
+
+
+@runtime_checkable
+class Certifies(Protocol):
+    """A model that takes records out up to a proven residual, hides it in noise, and keeps the ledger of it."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """Every version so far."""
+        ...
+
+    def certificate(self, budget: Budget, again: bool = False) -> Guarantee:
+        """Return the promise that this version keeps at a budget, or (`again`) would after reading the data once more.
+
+        Raises:
+            Unsupported: it does not keep it.
+        """
+        ...
+
+    def residual(self) -> float:
+        """Return a proven bound on the distance from the minimum (norm of the gradient), measured now."""
+        ...
+
+    def removing(self, ids: Iterable[Id], budget: Budget, passes: int = 20) -> Model:
+        """Return a new model without these records, within the budget; self is untouched.
+
+        Raises:
+            Unsupported: the budget cannot be kept with so many passes over the data; nothing was changed.
+            UnknownRecord, NothingLeft, ClassVanished: nothing was changed.
+        """
+        ...
+
+    def plan_removal(self, ids: Sequence[Id], budget: Budget, passes: int = 20) -> Prediction:
+        """Return what `removing` would cost; changes nothing."""
         ...
 
 

@@ -28,8 +28,8 @@ SIZES = (23, 31, 32, 33, 48, 63, 64, 65)
 CELLS = 64
 
 
-def tiny_world(seed: int, target: Literal["category", "number"] = "category") -> Dataset:
-    """Return a small awkward data set. Even seeds declare their classes and number their ids, odd ones do neither.
+def tiny_world(seed: int, target: Literal["category", "number"] | None = "category") -> Dataset:
+    """Return a small awkward table. Even seeds declare their classes and number their ids, odd ones do neither.
 
     >>> len(tiny_world(3)), tiny_world(3).digest == tiny_world(3).digest
     (33, True)
@@ -67,7 +67,7 @@ def tiny_world(seed: int, target: Literal["category", "number"] = "category") ->
         columns=columns,
         ids=np.array(ids),
         subjects=owners,
-        target=labels,
+        target=None if target is None else labels,
         classes=("no", "yes") if numbered and target == "category" else (),
     )
     return _with_duplicates(data, n // 8)

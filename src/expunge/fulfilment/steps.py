@@ -24,6 +24,7 @@ from expunge.core.errors import (
     Unsupported,
 )
 from expunge.core.evidence import Evidence
+from expunge.core.guarantee import GuaranteeKind
 from expunge.core.interrupts import was_interrupted
 from expunge.core.plans import LAST_RESORT, Dropped, Plan
 from expunge.core.policy import Policy
@@ -159,7 +160,7 @@ def measure(progress: Progress) -> Progress:
     case = _case(progress, outcome)
     drawn: list[Any] = []
     found = [e for name in progress.policy.probes for e in _measured(name, case, drawn)]
-    judged = _judged([*notes, *found], progress.policy)
+    judged = _judged([*notes, *found], progress.policy, outcome.guarantee.kind)
     progress = replace(progress, evidence=tuple(judged), drawn=tuple(drawn))
     if not progress.missed or progress.policy.on_bound == "report" or plan.unlearner == LAST_RESORT:
         return progress
@@ -228,8 +229,8 @@ def _travels(e: Evidence) -> Evidence:
     return Evidence.missing(e.name, f"about {e.value:.1e}, beyond what a receipt can carry")
 
 
-def _judged(found: list[Evidence], policy: Policy) -> list[Evidence]:
-    bounds = {bound.evidence: bound for bound in policy.bounds}
+def _judged(found: list[Evidence], policy: Policy, kind: GuaranteeKind) -> list[Evidence]:
+    bounds = {bound.evidence: bound for bound in policy.bounds if not bound.kinds or kind in bound.kinds}
     known = {e.name for e in found}
     found += [Evidence.missing(name, "no probe of the policy measures it") for name in bounds if name not in known]
     return [e.judged(b.threshold, b.direction) if (b := bounds.get(e.name)) else e for e in found]

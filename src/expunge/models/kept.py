@@ -1,28 +1,102 @@
-"""``Kept``: the records behind a model, some of them gone; a deletion costs its own records, not all of them."""
+"""``Kept``: the records behind a model, some gone and some new; a change costs its own records, not all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from expunge.core.columns import CODED, Column
 from expunge.core.dataset import Dataset
-from expunge.core.errors import NothingLeft, UnknownRecord
+from expunge.core.errors import DuplicateId, NothingLeft, UnknownRecord
 from expunge.core.models import check_classes
 from expunge.core.request import Id
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+RATIO = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """Where each id of a data set is; made once, at the first look-up, and shared by all versions of a model."""
+
+    data: Dataset
+
+    @cached_property
+    def _sorted(self) -> tuple[Ints, Ints | None]:
+        ids = self.data.ids
+        if bool((ids[1:] > ids[:-1]).all()):
+            return ids, None
+        order = np.argsort(ids, kind="stable")
+        return ids[order], order
+
+    def rows(self, ids: Iterable[Id]) -> Ints:
+        """Return the rows of these ids, each once, in ascending order.
+
+        Raises:
+            UnknownRecord: naming up to three ids that are not here.
+        """
+        wanted = list(ids)
+        if self.data.ids.dtype.kind != "i" or not all(type(i) is int for i in wanted):
+            return np.unique(self.data.positions(wanted))
+        known, order = self._sorted
+        try:
+            asked = np.array(wanted, np.int64)
+        except OverflowError:
+            return self.data.positions(wanted)  # raises, with the id in the message
+        asked = asked if len(asked) < 2 else np.unique(asked)
+        at: Ints = known.searchsorted(asked)
+        if len(at) and (at[-1] == len(known) or not (known[at] == asked).all()):
+            self.data.positions(wanted)
+        return at if order is None else np.sort(order[at])
+
+
+@dataclass(frozen=True, eq=False)
+class _Gone:
+    """A set of rows as sorted runs, each at least `RATIO` times as long as the next: m more cost O(m·log n)."""
+
+    runs: tuple[Ints, ...] = ()
+
+    def holds(self, rows: Ints) -> Mask:
+        """Say which of these rows are in the set."""
+        found = np.zeros(len(rows), bool)
+        for run in self.runs:
+            at = run.searchsorted(rows)
+            at[at == len(run)] = 0
+            found |= run[at] == rows
+        return found
+
+    def more(self, rows: Ints) -> _Gone:
+        """Return the set with these rows, of which none is in it."""
+        runs, new = list(self.runs), rows
+        while runs and len(runs[-1]) < RATIO * len(new):
+            new = np.sort(np.concatenate([runs.pop(), new]), kind="stable")
+        return _Gone((*runs, new) if len(new) else tuple(runs))
+
+
+@dataclass(frozen=True, eq=False)
 class _Now:
-    """A data set and which of its records are kept; replaced as a whole, so that readers never see half of it."""
+    """A data set, which of its records are gone, and records that come after it; replaced as a whole."""
 
-    source: Dataset
-    alive: Mask
+    places: _Places
+    gone: _Gone = _Gone()
+    more: tuple[Dataset, ...] = ()
+
+    def settled(self) -> _Now:
+        """Return the same records without those that are gone, and with those that came."""
+        source = self.places.data
+        if self.gone.runs:
+            alive = np.ones(len(source), bool)
+            for run in self.gone.runs:
+                alive[run] = False
+            source = source.take(alive).unlinked(source.ids[~alive])
+        for new in self.more:
+            source = source.joined(new)
+        return self if source is self.places.data else _Now(_Places(source))
 
 
 @dataclass(eq=False)
@@ -45,13 +119,13 @@ class Kept:
         counts = None
         if data.target is not None and data.target.kind == "category" and not data.classes:
             counts = np.bincount(data.target.values, minlength=len(data.target.vocabulary)).astype(np.int64)
-        return cls(_Now(data, np.ones(len(data), bool)), len(data), counts)
+        return cls(_Now(_Places(data)), len(data), counts)
 
     @property
     def data(self) -> Dataset:
-        """The kept records. The first call after a deletion copies them and lets go of the others."""
+        """The kept records. The first call after a change copies them, and lets go of those that are gone."""
         self.settle()
-        return self.now.source
+        return self.now.places.data
 
     def forget(self, ids: Iterable[Id]) -> tuple[Dataset, Kept]:
         """Return (the records of these ids, what is kept without them); self is untouched.
@@ -59,26 +133,99 @@ class Kept:
         Raises:
             UnknownRecord, NothingLeft, ClassVanished: nothing was changed.
 
-        Cost: m records, and one byte a kept record.
+        Cost: m records; the first call sorts the ids of all.
         """
+        source, rows, kept = self.drop(ids)
+        return few(source, rows), kept
+
+    def drop(self, ids: Iterable[Id]) -> tuple[Dataset, Ints, Kept]:
+        """Return (a data set, the rows in it of these ids, what is kept without them), and read no record.
+
+        Raises:
+            UnknownRecord, NothingLeft, ClassVanished: nothing was changed.
+        """
+        if self.now.more:
+            self.settle()
         now = self.now
-        rows = now.source.positions(dict.fromkeys(ids))
-        if not now.alive[rows].all():
-            lost = now.source.ids[rows[~now.alive[rows]]][:3].tolist()
-            raise UnknownRecord(f"records {lost} were forgotten already")
+        source, rows = now.places.data, now.places.rows(ids)
+        lost = now.gone.holds(rows)
+        if lost.any():
+            raise UnknownRecord(f"records {source.ids[rows[lost]][:3].tolist()} were forgotten already")
         if len(rows) == self.n:
             raise NothingLeft("every record is named")
-        counts, target = self.counts, now.source.target
+        counts, target = self.counts, source.target
         if counts is not None and target is not None:
             counts = counts - np.bincount(target.values[rows], minlength=len(counts))
+            if not counts.all():
+                check_classes(target.vocabulary, counts)
+        return source, rows, Kept(replace(now, gone=now.gone.more(rows)), self.n - len(rows), counts)
+
+    def learn(self, data: Dataset) -> Kept:
+        """Return what is kept with these records as well; self is untouched.
+
+        Raises:
+            DuplicateId: a record is kept already.
+            BadData: other columns.
+            ClassVanished: the vocabulary of their target holds a class without a record.
+
+        Cost: m records; all are copied once, when `data` or a deletion next asks for them.
+        """
+        now, source = self.now, self.now.places.data
+        joined = few(source, np.zeros(0, np.int64)).joined(data)  # none and the new: do they match?
+        same = np.isin(data.ids, source.ids)
+        if same.any():
+            rows = source.positions(data.ids[same].tolist())
+            twice = source.ids[rows[~now.gone.holds(rows)]]
+            if len(twice):
+                raise DuplicateId(f"{len(twice)} records are known already, for example {twice[:3].tolist()}")
+        for earlier in now.more:
+            if not earlier.id_set.isdisjoint(data.id_set):
+                raise DuplicateId("a record is known already")
+        counts, target = self.counts, joined.target
+        if counts is not None and target is not None:
+            known = [target.vocabulary.index(word) for word in self._words()]
+            counts, before = np.bincount(target.values, minlength=len(target.vocabulary)).astype(np.int64), counts
+            counts[known] += before
             check_classes(target.vocabulary, counts)
-        alive = now.alive.copy()
-        alive[rows] = False
-        return now.source.take(rows), Kept(_Now(now.source, alive), self.n - len(rows), counts)
+        return Kept(replace(now, more=(*now.more, data)), self.n + len(data), counts)
+
+    def _words(self) -> tuple[str, ...]:
+        """Return the classes that `counts` counts, in its order."""
+        targets = [data.target for data in (self.now.places.data, *self.now.more)]
+        return tuple(sorted({w for t in targets if t is not None for w in t.vocabulary}, key=str.encode))
 
     def settle(self) -> None:
-        """Let go of the records that are gone."""
-        now = self.now
-        if not now.alive.all():
-            source = now.source.take(now.alive)
-            self.now = _Now(source, np.ones(len(source), bool))  # one assignment: readers see the old or the new
+        """Let go of the records that are gone, and take in those that came."""
+        self.now = self.now.settled()  # one assignment: readers see the old or the new
+
+
+def few(source: Dataset, rows: Ints) -> Dataset:
+    """Return these records; a column's vocabulary is that of theirs, found without reading the whole of it."""
+    return _picked(source, rows, {name: _few(column, rows) for name, column in source.columns.items()})
+
+
+def glimpse(source: Dataset, rows: Ints) -> Dataset:
+    """Return these records, to be counted and let go of: categories keep the vocabulary of all records."""
+    columns = {
+        name: Column(c.kind, c.values[rows], c.vocabulary) if c.kind != "text" else _few(c, rows)
+        for name, c in source.columns.items()
+    }
+    return _picked(source, rows, columns)
+
+
+def _picked(source: Dataset, rows: Ints, columns: dict[str, Column]) -> Dataset:
+    target = source.target and Column(source.target.kind, source.target.values[rows], source.target.vocabulary)
+    found = object.__new__(Dataset)  # records that were checked need no second check, which takes longer than the rest
+    found.__dict__.update({f.name: getattr(source, f.name) for f in fields(Dataset)})
+    found.__dict__.update(columns=columns, ids=source.ids[rows], subjects=source.subjects[rows], target=target)
+    return found
+
+
+def _few(column: Column, rows: Ints) -> Column:
+    if column.kind not in CODED or 4 * len(rows) > len(column.vocabulary):
+        return column.take(rows)
+    values = column.values[rows]
+    used, codes = np.unique(values[values >= 0], return_inverse=True)
+    placed = np.full(len(values), -1, np.int32)
+    placed[values >= 0] = codes
+    return Column(column.kind, placed, tuple(column.vocabulary[code] for code in used.tolist()))

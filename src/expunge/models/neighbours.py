@@ -1,4 +1,4 @@
-"""``Neighbours``: exact nearest neighbours on integer codes; forgetting is dropping the rows."""
+"""``Neighbours``: exact nearest neighbours on integer codes, for classes and numbers; forgetting drops the rows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Prediction
-from expunge.core.errors import BadInput
+from expunge.core.errors import BadInput, BadTarget, NothingLeft
 from expunge.core.guarantee import Guarantee
 from expunge.core.models import Identity, check_saved, class_labels, exactly
-from expunge.core.seeds import Key, id_bytes
-from expunge.models.kept import Kept, Mask
-from expunge.models.scale import Codes, Scale
+from expunge.core.seeds import Key
+from expunge.models.encoding.scale import Codes, Scale
+from expunge.models.kept import Kept, few
+from expunge.models.rows import Rows
 from expunge.models.scores import class_codes, cross_entropy, known_codes, label_bytes
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ CELLS = 1 << 22
 
 @dataclass(frozen=True)
 class Neighbours:
-    """k nearest neighbours by Euclidean distance on standardised columns, one vote each.
+    """k nearest neighbours by Euclidean distance on standardised columns: one vote each, or the mean of their numbers.
 
     Attributes:
         n_neighbours: k, at least 1; with fewer records, all of them vote.
@@ -41,7 +42,7 @@ class Neighbours:
 
     Guarantee: exact, grade ``bits``: codes are int16 and squared distances whole numbers below 2⁵³, so the answers are
         the same on any platform; ties go to the record whose id comes first in bytes.
-    Cost: fit O(n·d); a query O(n·d); forgetting O(m·d) and one copy of the codes when next asked, or O(n·d) where a
+    Cost: fit O(n·d); a query O(n·d); forgetting O(m·d), and one copy of the codes when next asked; O(n·d) where a
         scale moves.
     Source: spec XL07 (flat index), encoders XE02-XE05.
     """
@@ -53,18 +54,17 @@ class Neighbours:
         """Return the codes of these records.
 
         Raises:
-            BadTarget, ClassVanished, BadData, TooLarge: nothing to learn, or not a target of categories.
+            BadTarget, ClassVanished, BadData, TooLarge: nothing to learn.
         """
         self._check()
         began = time.perf_counter()
-        labels = class_labels(data)
-        y = known_codes(data, labels)
+        labels = () if data.target is not None and data.target.kind == "number" else class_labels(data)
         scale = Scale.of(data, key)
-        index = Index.of(scale, data, y)
+        rows = Rows.of(data.ids, measured(scale, data, labels))
         if progress is not None:
             progress(len(data), len(data))
         identity, fit_s = Identity.of(self, data, key), time.perf_counter() - began
-        return NeighboursModel(self, identity, key, Kept.of(data), scale, labels, index, fit_s)
+        return NeighboursModel(self, identity, key, Kept.of(data), scale, labels, rows, fit_s)
 
     def restore(self, arrays: Arrays, data: Dataset, key: Key) -> NeighboursModel:
         """Return the model that was saved as its state and memory; the codes are taken afresh and compared.
@@ -77,61 +77,24 @@ class Neighbours:
         return model
 
     def _check(self) -> None:
-        if not isinstance(self.n_neighbours, int) or self.n_neighbours < 1:
+        if isinstance(self.n_neighbours, bool) or not isinstance(self.n_neighbours, int) or self.n_neighbours < 1:
             raise BadInput(f"n_neighbours must be a positive whole number, not {self.n_neighbours!r}")
         if not (isinstance(self.smoothing, int | float) and 0 < self.smoothing < float("inf")):
             raise BadInput(f"smoothing must be a positive number, not {self.smoothing!r}")
 
 
-def id_order(ids: npt.NDArray[Any]) -> Ints:
-    """Return the order of ids by their canonical bytes: numbers as 64-bit words, then texts by UTF-8."""
-    if ids.dtype.kind == "i":
-        return np.argsort(ids.astype(np.int64).view(np.uint64), kind="stable")
-    words = [id_bytes(value) for value in ids.tolist()]
-    return np.array(sorted(range(len(words)), key=words.__getitem__), np.int64)
+def measured(scale: Scale, data: Dataset, labels: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
+    """Return what is held of each record: codes, their sums of squares, and the class or the number."""
+    codes = scale.encode(data)
+    return {"codes": codes, "norms": _squares(codes), "y": _answers(data, labels)}
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Codes (n, d), classes (n,) and ids (n,) in the order of the ids; with the ids and columns still to be dropped."""
-
-    codes: Codes
-    y: npt.NDArray[np.int32]
-    ids: npt.NDArray[Any]
-    gone: npt.NDArray[Any] | None = None
-    left: Mask | None = None
-
-    def settled(self) -> _Rows:
-        """Return the rows without those that are gone, and without columns that hold only zeros."""
-        if self.gone is None or self.left is None:
-            return self
-        keep = ~np.isin(self.ids, self.gone)
-        codes = self.codes[keep] if self.left.all() else self.codes[keep][:, self.left]
-        return _Rows(np.ascontiguousarray(codes), self.y[keep], self.ids[keep])
-
-
-@dataclass(eq=False)
-class Index:
-    """The records to compare with. To its users a value; what is gone is dropped from memory when it is next read."""
-
-    now: _Rows
-
-    @classmethod
-    def of(cls, scale: Scale, data: Dataset, y: Ints) -> Index:
-        """Encode records."""
-        order = id_order(data.ids)
-        return cls(_Rows(scale.encode(data)[order], y[order].astype(np.int32), data.ids[order]))
-
-    def without(self, gone: npt.NDArray[Any], left: Mask) -> Index:
-        """Return the index without these records, and with these columns alone."""
-        self.read()
-        return Index(replace(self.now, gone=gone, left=left))
-
-    def read(self) -> tuple[Codes, npt.NDArray[np.int32]]:
-        """Return (codes, classes) of the kept records."""
-        rows = self.now.settled()
-        self.now = rows  # one assignment: a second reader sees the old rows or the new, never half of them
-        return rows.codes, rows.y
+def _answers(data: Dataset, labels: tuple[str, ...]) -> npt.NDArray[Any]:
+    if labels:
+        return known_codes(data, labels).astype(np.int32)
+    if data.target is None or data.target.kind != "number" or not np.isfinite(data.target.values).all():
+        raise BadTarget(f"target {data.target_name!r} is not a number in every record")
+    return np.asarray(data.target.values, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,8 +107,8 @@ class NeighboursModel:
         key: of the hash buckets.
         kept: the records.
         scale: the encoder.
-        labels: the classes, in the order of the columns of `logits`.
-        index: codes and classes of the records.
+        labels: the classes, in the order of the columns of `logits`; empty for a number target.
+        rows: codes and answers of the records.
         fit_s: seconds of the last fit.
     """
 
@@ -155,50 +118,113 @@ class NeighboursModel:
     kept: Kept = field(repr=False)
     scale: Scale = field(repr=False)
     labels: tuple[str, ...]
-    index: Index = field(repr=False)
+    rows: Rows = field(repr=False)
     fit_s: float = 0.0
 
     @property
     def data(self) -> Dataset:
         """The kept records."""
-        self.index.read()
+        self.rows.read()
         return self.kept.data
 
-    def votes(self, data: Dataset) -> Ints:
-        """Return how many of each record's nearest neighbours are of each class, shape (n, k)."""
-        codes, y = self.index.read()
-        k = min(self.learner.n_neighbours, len(codes))
-        queries = self.scale.encode(data)
-        classes = np.eye(len(self.labels))[y]
-        norms = _squares(codes)
-        found = np.zeros((len(queries), len(self.labels)), np.int64)
+    def nearest(self, data: Dataset) -> Ints:
+        """Return the rows (in the order of ids) of each record's neighbours, shape (n, k), the nearest first."""
+        return self._nearest(self.scale.encode(data), None)
+
+    def _nearest(self, queries: Codes, own: Ints | None) -> Ints:
+        """Return the nearest rows of codes; of each query but its own, where that is given."""
+        held = self.rows.read()
+        codes, norms = held["codes"], held["norms"]
+        k = min(self.learner.n_neighbours, len(codes) - (own is not None))
+        found = np.zeros((len(queries), k), np.int64)
         size = max(1, CELLS // len(codes))
         for start in range(0, len(queries), size):
             some = queries[start : start + size]
-            near = _nearest(_distances(some, codes, norms), k)
-            found[start : start + size] = near.astype(np.float64) @ classes
+            far = _distances(some, codes, norms)
+            if own is not None:
+                far[np.arange(len(some)), own[start : start + size]] = np.inf
+            found[start : start + size] = _first(far, k)
+        return found
+
+    def votes(self, data: Dataset) -> Ints:
+        """Return how many of each record's nearest neighbours are of each class, shape (n, k)."""
+        return self._votes(self.nearest(data))
+
+    def _votes(self, near: Ints) -> Ints:
+        k, y = len(self.labels), self.rows.read()["y"]
+        places = y[near] + k * np.arange(len(near))[:, None]
+        found: Ints = np.bincount(places.ravel(), minlength=k * len(near)).reshape(-1, k)
         return found
 
     def logits(self, data: Dataset) -> Floats:
-        """Return smoothed log-shares of the votes, shape (n, k)."""
-        a = float(self.learner.smoothing)
-        votes = self.votes(data)
+        """Return smoothed log-shares of the votes, shape (n, k); of numbers their mean, shape (n, 1)."""
+        return self._said(self.nearest(data))
+
+    def _said(self, near: Ints) -> Floats:
+        if not self.labels:
+            y, total = self.rows.read()["y"], np.zeros(len(near))
+            for column in np.sort(near, axis=1).T:  # in the order of ids: sums of floats have one
+                total += y[column]
+            mean: Floats = (total / near.shape[1])[:, None]
+            return mean
+        a, votes = float(self.learner.smoothing), self._votes(near)
         found: Floats = np.log(votes + a) - np.log(votes.sum(axis=1, keepdims=True) + a * len(self.labels))
         return found
 
+    def values(self, data: Dataset) -> Floats:
+        """Return the predicted numbers, shape (n,)."""
+        found: Floats = self.logits(data)[:, 0]
+        return found
+
     def losses(self, data: Dataset) -> Floats:
-        """Return the cross-entropy of each record, shape (n,), in nats; a record in the index is its own neighbour."""
-        return cross_entropy(self.logits(data), class_codes(data, self.labels))
+        """Return cross-entropies, in nats, or squared errors, shape (n,); a record learnt is its own neighbour."""
+        if self.labels:
+            return cross_entropy(self.logits(data), class_codes(data, self.labels))
+        if data.target is None or data.target.kind != "number":
+            raise BadTarget("the records have no number to compare with")
+        found: Floats = (self.values(data) - np.asarray(data.target.values, np.float64)) ** 2
+        return found
+
+    def leave_out(self, ids: Sequence[Id]) -> Floats:
+        """Return what the model without each record says of it, shape (m, k): its neighbours but itself.
+
+        Where the scale would move without a record, the model is asked that never saw it.
+
+        Raises:
+            UnknownRecord, NothingLeft: there is no such record, or no other.
+
+        Cost: O(m·n·d), as a prediction; O(n·d) more for each record that a scale depends on.
+        """
+        data, known = self.data, self.rows.ids
+        if len(data) == 1:
+            raise NothingLeft("without its only record there is no model")
+        rows = data.positions(ids)
+        order = np.argsort(known, kind="stable")
+        own = order[np.searchsorted(known[order], data.ids[rows])]
+        found = self._said(self._nearest(self.rows.read()["codes"][own], own))
+        for place, row in enumerate(rows.tolist()):
+            one = few(data, np.array([row]))
+            if self.scale.without(one) is None:
+                rest = data.take(np.arange(len(data)) != row)
+                declared = rest if not self.labels else replace(rest, classes=self.labels)
+                found[place] = self.learner.fit(declared, self.key).logits(one)[0]
+        return found
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what predicts: scale, classes, and codes and classes of the records in the order of their ids."""
+        """Return what predicts: scale, classes, and codes and answers of the records in the order of their ids."""
         self.kept.settle()
-        codes, y = self.index.read()
-        return {**self.scale.state(), "classes/labels": label_bytes(self.labels), "codes": codes, "classes/codes": y}
+        held = self.rows.read()
+        said = {"classes/labels": label_bytes(self.labels), "classes/codes": held["y"]}
+        return {**self.scale.state(), **(said if self.labels else {"values": held["y"]}), "codes": held["codes"]}
 
     def memory(self) -> dict[str, npt.NDArray[Any]]:
         """Return what lets it forget again: the scale's counts."""
         return self.scale.memory()
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of state and memory."""
+        return self.scale.nbytes + sum(array.nbytes for array in self.rows.read().values())
 
     def digest(self) -> str:
         """Return the hex digest of `state` (spec X07)."""
@@ -221,7 +247,22 @@ class NeighboursModel:
         if after is None:
             return self.learner.fit(kept.data, self.key)
         scale, left = after
-        return replace(self, kept=kept, scale=scale, index=self.index.without(gone.ids, left))
+        return replace(self, kept=kept, scale=scale, rows=self.rows.without(gone.ids, left))
+
+    def adding(self, data: Dataset) -> NeighboursModel:
+        """Return the model that has seen these records as well; self is untouched.
+
+        Raises:
+            DuplicateId: a record is known already.
+            BadData, BadTarget: other columns, or another target.
+        """
+        kept = self.kept.learn(data)
+        after = self.scale.adding(data)
+        new = data.target is not None and self.labels and not set(data.target.vocabulary) <= set(self.labels)
+        if after is None or not after[1].all() or new:
+            return self.learner.fit(kept.data, self.key)
+        rows = self.rows.joined(data.ids, measured(after[0], data, self.labels))
+        return replace(self, kept=kept, scale=after[0], rows=rows)
 
     def plan(self, ids: Sequence[Id]) -> Prediction:
         """Return what `without` would cost; changes nothing."""
@@ -260,11 +301,11 @@ def _distances(queries: Codes, codes: Codes, norms: Floats) -> Floats:
     return found
 
 
-def _nearest(distances: Floats, k: int) -> Mask:
-    """Return which k are nearest in each row; among equals the first."""
+def _first(distances: Floats, k: int) -> Ints:
+    """Return the k nearest in each row, the nearest first; among equals the first."""
     limit = np.partition(distances, k - 1, axis=1)[:, k - 1 : k]
-    near = distances < limit
-    edge = distances == limit
-    rest = k - near.sum(axis=1, keepdims=True)
-    found: Mask = near | (edge & (np.cumsum(edge, axis=1) <= rest))
+    rows, columns = np.nonzero(distances <= limit)
+    order = np.lexsort((columns, distances[rows, columns], rows))
+    starts = np.searchsorted(rows, np.arange(len(distances)))
+    found: Ints = columns[order[starts[:, None] + np.arange(k)]]
     return found

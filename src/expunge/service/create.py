@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from expunge import catalog
+from expunge.core.columns import Kind
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Deployment
 from expunge.core.errors import ClassVanished, StoreExists, StoreFull
@@ -57,6 +58,7 @@ class Recipe:
         holdout: share of the owners set aside for measurement; 0 for none.
         seed: mixed into the secret key of all draws.
         ranges: declared ranges of numbers; the others are learnt, and forgotten, with the records.
+        kinds: column → kind, where the guess would be wrong.
     """
 
     target: str | None = None
@@ -69,6 +71,7 @@ class Recipe:
     holdout: float = 0.2
     seed: int = 0
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
 
     def build(self) -> Learner:
         """Return the learner.
@@ -91,7 +94,7 @@ class Recipe:
             subject=self.subject,
             ids=self.ids,
             classes=self.classes,
-            kinds={self.target: "number"} if self.number and self.target is not None else None,
+            kinds={**self.kinds, **({self.target: "number"} if self.number and self.target is not None else {})},
         ).declaring(self.ranges)
 
     def train(

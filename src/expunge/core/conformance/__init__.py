@@ -31,13 +31,14 @@ from expunge.core.conformance.learners import Records, suits
 from expunge.core.conformance.unlearners import World
 from expunge.core.conformance.watch import ConformanceFailure
 from expunge.core.deployment import Deployment
-from expunge.core.errors import BadTarget
+from expunge.core.errors import BadData
 from expunge.core.roles import Learner, Unlearner
 from expunge.core.tiny import deploy, tiny_deployment, tiny_world
+from expunge.core.tiny_worlds import tiny_graph, tiny_shop, tiny_vectors
 
 __all__ = [
     "ConformanceFailure", "Records", "World", "check_learner", "check_unlearner", "learner_checks", "records_for",
-    "tiny_deployment", "tiny_world", "unlearner_checks", "world_of",
+    "tiny_deployment", "tiny_graph", "tiny_shop", "tiny_vectors", "tiny_world", "unlearner_checks", "world_of",
 ]  # fmt: skip
 
 UnlearnerCheck = Callable[[Unlearner, World], None]
@@ -60,15 +61,24 @@ def learner_checks() -> list[tuple[str, LearnerCheck]]:
 
 
 def records_for(learner: Learner) -> tuple[Records, ...]:
-    """Return tiny worlds with the targets that the learner takes: classes, numbers, or both.
+    """Return tiny worlds of the kinds that a learner takes: it says `BadTarget` or `BadData` to the others.
+
+    Tables and vectors come without a target for a learner that needs none, else with classes, with numbers, or both;
+    a learner of neither gets interactions (who took what), or a graph (nodes, linked, with classes).
 
     Raises:
-        BadTarget: it takes neither.
+        BadData: it takes none of them.
     """
-    both: tuple[Records, ...] = (tiny_world, partial(tiny_world, target="number"))
-    found = tuple(records for records in both if suits(learner, records))
+
+    def taken(*kinds: Records) -> tuple[Records, ...]:
+        return tuple(records for records in kinds if suits(learner, records))
+
+    table, vectors = partial(tiny_world, target=None), partial(tiny_vectors, target=None)
+    found = taken(table) or taken(tiny_world, partial(tiny_world, target="number"))
+    found += taken(vectors) or taken(tiny_vectors)
+    found = found or taken(tiny_shop) or taken(tiny_graph)
     if not found:
-        raise BadTarget(f"{learner!r} learns neither classes nor numbers")
+        raise BadData(f"{learner!r} learns neither from tables nor from vectors, interactions or a graph")
     return found
 
 

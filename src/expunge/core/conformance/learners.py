@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
+from expunge.core.archive import pack
+from expunge.core.conformance.batches import hard_batches
 from expunge.core.conformance.watch import (
     arrays_of,
     changed,
@@ -20,7 +23,7 @@ from expunge.core.conformance.watch import (
 )
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Deployment, Prediction
-from expunge.core.errors import BadTarget, ClassVanished, DuplicateId, NothingLeft, UnknownRecord
+from expunge.core.errors import BadData, BadTarget, ClassVanished, DuplicateId, NothingLeft, UnknownRecord
 from expunge.core.request import Id
 from expunge.core.roles import Forgets, Learner, Learns, Predicts
 from expunge.core.seeds import Key
@@ -120,19 +123,53 @@ def check_forgets_exactly(learner: Learner, records: Records) -> None:
                 hold(not odd, f"{what} these arrays differ from a fresh fit's: {odd}")
 
 
+def check_forgets_hard_batches(learner: Learner, records: Records) -> None:
+    """`without` is exact where deletions hurt: columns turn constant, categories vanish, n crosses a power of two …"""
+    for seed, deployment, model in _forgetful(learner, records):
+        if seed > 1:  # two worlds, of about twenty batches each
+            return
+        for name, ids in hard_batches(deployment.data):
+            after, reference = model.without(ids), refit(deployment, ids)
+            hold(after.digest() == reference.digest(), f"after forgetting {name} the model differs from a fresh fit's")
+            odd = unequal(arrays_of(after), arrays_of(reference))
+            hold(not odd, f"after forgetting {name} these arrays differ from a fresh fit's: {odd}")
+
+
 def check_forgets_one_by_one(learner: Learner, records: Records) -> None:
     """A sequence of deletions equals its batch, also after a save in the middle."""
     for seed, deployment, model in _forgetful(learner, records):
         ids = some_ids(deployment, 0.5, seed)
         step: Forgets = model
-        for value in ids:
+        for done, value in enumerate(ids, 1):
             after = step.without((value,))
             hold(isinstance(after, Forgets), "a model that has forgotten cannot forget again")
             if isinstance(after, Forgets):
                 step = after
-        same = arrays_of(model.without(ids))
-        odd = unequal(same, arrays_of(step))  # type: ignore[arg-type]  # a model that forgets is a model
+            if done % 3 == 0:  # what is wrong for a while only is wrong
+                same = after.digest() == refit(deployment, ids[:done]).digest()
+                hold(same, f"after {done} single deletions the model differs from one learnt without them")
+        batch = arrays_of(model.without(ids))
+        odd = unequal(batch, arrays_of(step))  # type: ignore[arg-type]  # a model that forgets is a model
         hold(not odd, f"one by one, these arrays differ from the batch's: {odd}")
+        half = ids[: len(ids) // 2]
+        left = replace(
+            deployment, model=model.without(half), data=deployment.data.without(half) if half else deployment.data
+        )
+        saved = restored(left)
+        if saved is not None and isinstance(saved.model, Forgets):
+            odd = unequal(batch, arrays_of(saved.model.without(ids[len(half) :])))
+            hold(not odd, f"with a save in the middle, these arrays differ from the batch's: {odd}")
+
+
+def check_saved_bytes_have_no_history(learner: Learner, records: Records) -> None:
+    """What is saved is a function of the kept records, byte for byte: not of what was forgotten before."""
+    for seed, deployment, model in _forgetful(learner, records):
+        ids = some_ids(deployment, 0.4, seed)
+        fresh = pack(arrays_of(refit(deployment, ids)))
+        twice = model.without(ids[1::2])
+        ways = [model.without(ids)] + ([twice.without(ids[::2])] if isinstance(twice, Forgets) else [])
+        for after in ways:
+            hold(pack(arrays_of(after)) == fresh, "the saved bytes tell that records were forgotten, or when")
 
 
 def check_forgetting_fails_cleanly(learner: Learner, records: Records) -> None:
@@ -187,10 +224,10 @@ def check_learns_exactly(learner: Learner, records: Records) -> None:
 
 
 def suits(learner: Learner, records: Records) -> bool:
-    """Say whether a learner takes this kind of target."""
+    """Say whether a learner takes records of this kind."""
     data = records(SEEDS[0])
     try:
         learner.fit(data, Key.public(0))
-    except BadTarget:
+    except (BadTarget, BadData):
         return False
     return True

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from expunge.core.accountant import Budget
 from expunge.core.conformance.watch import (
     arrays_of,
     changed,
@@ -22,7 +23,7 @@ from expunge.core.deployment import Deployment, Outcome, Prediction
 from expunge.core.errors import BadInput, NothingLeft, UnknownRecord, UnknownSubject, Unsupported
 from expunge.core.models import rows_to_forget
 from expunge.core.request import ForgetRequest, Id
-from expunge.core.roles import Unlearner
+from expunge.core.roles import Certifies, Unlearner
 
 World = Callable[[int], Deployment]
 """Seed → a fresh deployment."""
@@ -177,6 +178,30 @@ def check_moves_toward_retraining(unlearner: Unlearner, world: World) -> None:
         before_gap += float(np.abs(deployment.model.losses(forgotten) - target).sum())
         after_gap += float(np.abs(after.losses(forgotten) - target).sum())
     hold(after_gap <= before_gap, f"losses moved away from retraining: {before_gap:.3g} before, {after_gap:.3g} after")
+
+
+def check_residual_within_bound(unlearner: Unlearner, world: World) -> None:
+    """Certified: measured over the kept records, what is left is within the ledger's bound, and that within the noise.
+
+    The model before, passed off as the one after, is not: where it differs from retraining by more than the noise
+    hides, its residual says so.
+    """
+    for seed, deployment in _served(unlearner, world):
+        if unlearner.promise(deployment).kind != "certified":
+            continue
+        for share in (0.02, 0.3, 0.6):
+            ids = some_ids(deployment, share, seed)
+            outcome = _run(unlearner, deployment, ids)
+            after, promise = outcome.after.model, outcome.guarantee
+            hold(isinstance(after, Certifies), "a certified model keeps no ledger of its removals")
+            if not isinstance(after, Certifies) or promise.epsilon is None or promise.delta is None:
+                continue
+            allowed = Budget(promise.epsilon, promise.delta).allowance(after.ledger.sigma)
+            last = after.ledger.entries[-1]
+            hold(last.forgotten == len(ids) and last.kept == len(outcome.after.data), "the ledger counts other records")
+            hold(last.residual <= allowed, f"a residual of {last.residual:.3g} is left, and noise hides {allowed:.3g}")
+            found = after.residual()
+            hold(found <= 2 * last.residual + 1e-9, f"the ledger says {last.residual:.3g}, measured are {found:.3g}")
 
 
 def check_round_trip(unlearner: Unlearner, world: World) -> None:

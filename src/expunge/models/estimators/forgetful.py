@@ -5,7 +5,7 @@ Source: spec section 4.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -17,12 +17,12 @@ from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, validate_data
 
-from expunge.core.columns import Column, Kind, normal_ids
+from expunge.core.columns import Column, normal_ids
 from expunge.core.dataset import Dataset
 from expunge.core.errors import BadInput, BadTarget, NotFitted, UnknownSubject
 from expunge.core.roles import Learns
 from expunge.core.seeds import Key
-from expunge.models.layout import Layout, column_names, is_frame, row_ids
+from expunge.models.encoding.layout import Kinds, Layout, column_names, is_frame, row_ids
 from expunge.models.scores import log_shares
 
 if TYPE_CHECKING:
@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     from expunge.core.request import Id
     from expunge.core.roles import Floats, Learner
 
-Kinds = Mapping[str, Kind]
+__all__ = ["Classifies", "FitFirst", "Forgetful", "Kinds", "Regresses", "class_text"]
+
 READING: dict[str, Any] = {"dtype": np.float64, "ensure_all_finite": "allow-nan"}
 """How arrays are checked: numbers, of which some may be missing."""
+VECTORS: dict[str, Any] = {"dtype": [np.float32, np.int16, np.int8, np.uint8]}
+"""How arrays are checked that are one column of vectors: kept in their own small type, nothing missing."""
 
 
 class FitFirst(NotFitted, NotFittedError):  # type: ignore[misc]  # scikit-learn has no types
@@ -54,12 +57,12 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
         learner: Learner = self._makes(**{f.name: getattr(self, f.name) for f in fields(self._makes)})
         return learner
 
-    def fit(self, X: Any, y: Any, ids: Iterable[Id] | None = None, subjects: Iterable[Id] | None = None) -> Self:
+    def fit(self, X: Any, y: Any = None, ids: Iterable[Id] | None = None, subjects: Iterable[Id] | None = None) -> Self:
         """Learn from records.
 
         Args:
             X: an array of numbers or a pandas frame of any columns, shape (n, d); NaN and None are missing values.
-            y: the target, shape (n,).
+            y: the target, shape (n,); nothing where none is learnt.
             ids: a unique id for each record, kept for ever; default: a frame's unique index, else 0…n-1.
             subjects: who owns each record; default: each record owns itself.
 
@@ -71,7 +74,9 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
         self._shared = False
         return self
 
-    def learn(self, X: Any, y: Any, ids: Iterable[Id] | None = None, subjects: Iterable[Id] | None = None) -> Self:
+    def learn(
+        self, X: Any, y: Any = None, ids: Iterable[Id] | None = None, subjects: Iterable[Id] | None = None
+    ) -> Self:
         """Learn from more records, exactly: what `fit` on all of them would give. All of them, or on any error none.
 
         Args:
@@ -108,11 +113,13 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
                 check_consistent_length(X, y)
                 y = column_or_1d(y, warn=True)
                 assert_all_finite(y, input_name="y")
-        elif self._needs_y:
-            numeric = isinstance(self, RegressorMixin)
-            X, y = validate_data(self, X, y, y_numeric=numeric, reset=known is None, **READING)
         else:
-            X = validate_data(self, X, reset=known is None, **READING)
+            how = VECTORS if self.kinds == "vector" else READING
+            if self._needs_y:
+                numeric = isinstance(self, RegressorMixin)
+                X, y = validate_data(self, X, y, y_numeric=numeric, reset=known is None, **how)
+            else:
+                X = validate_data(self, X, reset=known is None, **how)
         layout, columns = Layout.learn(X, self.kinds) if known is None else (known, known.read(X))
         target, classes = self._target(y, known is not None) if self._needs_y else (None, ())  # of the leaf's kind
         names = row_ids(X, ids)
@@ -133,6 +140,7 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
         else:
             mixed = bool(set(self._layout.kinds.values()) - {"number"})
             how = {"dtype": None, "ensure_all_finite": False} if mixed else READING
+            how = VECTORS if self._layout.vectors else how
             X = validate_data(self, X, reset=False, **how)
         ids = np.arange(len(X), dtype=np.int64)
         return Dataset(self._layout.read(X), ids, ids)
@@ -206,7 +214,7 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
+        tags.input_tags.allow_nan = self.kinds != "vector"
         tags.target_tags.required = self._needs_y
         return tags
 
@@ -224,11 +232,11 @@ class Classifies(ClassifierMixin):  # type: ignore[misc]
             self.classes_ = np.unique(np.asarray(self.classes))
         else:
             self.classes_ = np.union1d(self.classes_, seen) if more else seen
-        words = [_text(label) for label in self.classes_]
+        words = [class_text(label) for label in self.classes_]
         try:
-            codes = np.array([words.index(_text(label)) for label in seen], np.int64)[codes]
+            codes = np.array([words.index(class_text(label)) for label in seen], np.int64)[codes]
         except ValueError as error:
-            odd = next(label for label in seen if _text(label) not in words)
+            odd = next(label for label in seen if class_text(label) not in words)
             raise BadTarget(f"y holds {odd!r}, which is not among the declared classes") from error
         order = sorted(range(len(words)), key=lambda code: words[code].encode())
         vocabulary = tuple(words[code] for code in order)
@@ -237,7 +245,7 @@ class Classifies(ClassifierMixin):  # type: ignore[misc]
 
     def _scores(self, X: Any) -> Floats:
         model, data = self._fitted(), self._questions(X)  # both are `Forgetful`'s
-        order = [model.labels.index(_text(label)) for label in self.classes_]
+        order = [model.labels.index(class_text(label)) for label in self.classes_]
         found: Floats = model.logits(data)[:, order]
         return found
 
@@ -265,6 +273,6 @@ class Regresses(RegressorMixin):  # type: ignore[misc]
         return found
 
 
-def _text(label: Any) -> str:
+def class_text(label: Any) -> str:
     """Return what a class is called inside: the text of the user's label."""
     return str(label.item() if isinstance(label, np.generic) else label)

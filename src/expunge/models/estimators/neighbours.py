@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from expunge.models.estimators.forgetful import Classifies, Forgetful, Kinds
+from expunge.models.estimators.forgetful import Classifies, Forgetful, Kinds, Regresses
 from expunge.models.neighbours import Neighbours
 
 
@@ -37,4 +37,24 @@ class NeighboursClassifier(Classifies, Forgetful):
         self.smoothing = smoothing
         self.seed = seed
         self.classes = classes
+        self.kinds = kinds
+
+
+class NeighboursRegressor(Regresses, Forgetful):
+    """The mean of the k nearest neighbours; parameters as `expunge.models.neighbours.Neighbours`.
+
+    Args:
+        n_neighbours: k.
+        seed: of the hash buckets of columns with many categories, and of texts.
+        kinds: column → kind, where the guess from a frame would be wrong.
+
+    Guarantee: exact, grade ``bits``. Cost and Source: as `Neighbours` (spec XL07).
+    """
+
+    _makes = Neighbours
+    smoothing = 0.5
+
+    def __init__(self, n_neighbours: int = 15, *, seed: int | str = 0, kinds: Kinds | None = None) -> None:
+        self.n_neighbours = n_neighbours
+        self.seed = seed
         self.kinds = kinds

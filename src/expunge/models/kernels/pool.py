@@ -1,4 +1,4 @@
-"""Room for the nodes and histograms of one tree: arrays that grow, with free lists whose dead slots are zero."""
+"""Room for the nodes, histograms and rows of one tree: arrays that grow; what is freed is overwritten."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import numpy as np
 from numba import njit
 
 FEATURE, BIN, CHILD, START, SIZE, SLOT = 0, 1, 2, 3, 4, 5
-N_NODES, FREE_NODE, N_HIST, FREE_HIST = 0, 1, 2, 3
+ROOM = CHILD
+"""A leaf's room for rows stands where an inner node's left child does."""
+N_NODES, FREE_NODE, N_HIST, FREE_HIST, N_ROWS = 0, 1, 2, 3, 4
+GONE = np.uint32(0xFFFFFFFF)
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def grow_rows(array):
-    """Return a copy of a 2-d array with room for half as many rows again, the rest zero."""
+    """Return a copy of a 2-d array with room for a quarter as many lines again, the rest zero."""
     n = array.shape[0]
-    out = np.zeros((n + n // 2 + 16, array.shape[1]), array.dtype)
+    out = np.zeros((n + n // 4 + 16, array.shape[1]), array.dtype)
     for i in range(n):
         for j in range(array.shape[1]):
             out[i, j] = array[i, j]
@@ -22,9 +25,9 @@ def grow_rows(array):
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def grow_hist(array):
-    """Return a copy of the histograms with room for half as many again, the rest zero."""
-    n, a, b, c = array.shape
-    out = np.zeros((n + n // 2 + 16, a, b, c), array.dtype)
+    """Return a copy of the histograms with room for a quarter as many again, the rest zero."""
+    n = array.shape[0]
+    out = np.zeros((n + n // 4 + 16, array.shape[1], array.shape[2], array.shape[3]), array.dtype)
     for i in range(n):
         copy_hist(array[i], out[i])
     return out
@@ -32,7 +35,7 @@ def grow_hist(array):
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def copy_hist(source, target):
-    """Copy one histogram (F, bins, k)."""
+    """Copy one histogram (F, bins, channels)."""
     for i in range(source.shape[0]):
         for j in range(source.shape[1]):
             for c in range(source.shape[2]):
@@ -41,7 +44,7 @@ def copy_hist(source, target):
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def clear_hist(target):
-    """Zero one histogram (F, bins, k)."""
+    """Zero one histogram (F, bins, channels)."""
     for i in range(target.shape[0]):
         for j in range(target.shape[1]):
             for c in range(target.shape[2]):
@@ -65,13 +68,15 @@ def take_slot(hf, hist, meta):
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def free_slot(hf, hist, meta, slot):
-    """Zero a histogram and put its slot on the free list."""
+def free_slot(nodes, hf, hist, meta, node):
+    """Zero the histogram of a node and put its slot on the free list."""
+    slot = nodes[node, SLOT]
     clear_hist(hist[slot])
     for j in range(hf.shape[1]):
         hf[slot, j] = 0
     hf[slot, 0] = meta[FREE_HIST]
     meta[FREE_HIST] = slot
+    nodes[node, SLOT] = -1
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -91,25 +96,49 @@ def take_pair(nodes, counts, meta):
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def free_below(nodes, counts, hf, hist, meta, top, max_depth):
-    """Free everything below a node and the node's own histogram; the node becomes a leaf."""
-    if nodes[top, SLOT] >= 0:
-        free_slot(hf, hist, meta, nodes[top, SLOT])
-        nodes[top, SLOT] = -1
+def wipe(rows, start, n):
+    """Overwrite a segment of rows."""
+    for i in range(start, start + n):
+        rows[i] = GONE
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def take_rows(rows, meta, n):
+    """Return (rows, start) of a free segment for n rows at the end of those in use."""
+    start = meta[N_ROWS]
+    if start + n > len(rows):
+        grown = np.empty(start + n + len(rows) // 4 + 16, np.uint32)
+        for i in range(start):
+            grown[i] = rows[i]
+        wipe(grown, start, len(grown) - start)
+        rows = grown
+    meta[N_ROWS] += n
+    return rows, start
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def free_below(nodes, counts, hf, hist, meta, rows, top, max_depth):
+    """Free everything below a node, its rows and its histogram included; the node becomes a leaf without room."""
     stack = np.empty(2 * max_depth + 4, np.int64)
     height = 0
+    if nodes[top, SLOT] >= 0:
+        free_slot(nodes, hf, hist, meta, top)
     if nodes[top, FEATURE] >= 0:
         stack[0] = nodes[top, CHILD]
         height = 1
+    else:
+        wipe(rows, nodes[top, START], nodes[top, SIZE])
     while height > 0:
         height -= 1
         left = stack[height]
         for node in range(left, left + 2):
             if nodes[node, SLOT] >= 0:
-                free_slot(hf, hist, meta, nodes[node, SLOT])
+                free_slot(nodes, hf, hist, meta, node)
             if nodes[node, FEATURE] >= 0:
                 stack[height] = nodes[node, CHILD]
                 height += 1
+            else:
+                wipe(rows, nodes[node, START], nodes[node, SIZE])
             for j in range(6):
                 nodes[node, j] = 0
             for c in range(counts.shape[1]):
@@ -118,4 +147,5 @@ def free_below(nodes, counts, hf, hist, meta, top, max_depth):
         meta[FREE_NODE] = left
     nodes[top, FEATURE] = -1
     nodes[top, BIN] = 0
-    nodes[top, CHILD] = 0
+    nodes[top, ROOM] = 0
+    nodes[top, START] = 0

@@ -1,0 +1,1 @@
+"""Exact forgetting against peers: every ratio within one run, every row of ours void unless the bits are a refit's."""

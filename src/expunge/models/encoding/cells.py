@@ -1,0 +1,62 @@
+"""Universal log-linear cells of numbers, and the range of a grid that integer counts over them decide (spec XE01)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from expunge.core.errors import BadData
+
+Ints = npt.NDArray[np.int64]
+
+LOWEST = -1 - (0x7FF << 3) - 7
+"""The cell of the lowest number."""
+TAIL = 5
+"""The grid spans the central part of the data: this many of 1,000 records lie outside on either side."""
+
+
+def cells(values: npt.NDArray[np.float64]) -> Ints:
+    """Return the universal log-linear cell of each value: sign, exponent, 8 per octave; monotone in the value."""
+    magnitude = np.abs(values).view(np.int64) >> 49
+    return np.asarray(np.where(values < 0, -1 - magnitude, magnitude), np.int64)
+
+
+def occupied(values: npt.NDArray[np.float64]) -> tuple[Ints, Ints]:
+    """Return the cells that hold a value, ascending, and each value's place among them (past the end: missing)."""
+    present = ~np.isnan(values)
+    found = cells(np.where(present, values, 0.0)) - LOWEST
+    held = np.bincount(found[present], minlength=1) > 0
+    cell = np.flatnonzero(held)
+    return cell + LOWEST, np.where(present, (np.cumsum(held) - 1)[np.minimum(found, len(held) - 1)], len(cell))
+
+
+def cell_edge(cell: int) -> float:
+    """Return the lower edge of a cell."""
+    if cell >= 0:
+        return float(np.array([cell << 49], np.int64).view(np.float64)[0])
+    return -float(np.array([(-cell) << 49], np.int64).view(np.float64)[0])
+
+
+def grid_range(cell: Ints, count: Ints) -> tuple[float, float]:
+    """Return the range [low, high) of the grid from the occupied cells (sorted) and their counts (spec XE01)."""
+    n = int(count.sum())
+    if n == 0:
+        return 0.0, 1.0
+    tail = n * TAIL // 1000
+    ends = np.cumsum(count)
+    first = int(cell[np.searchsorted(ends, tail, "right")])
+    last = int(cell[np.searchsorted(ends, n - 1 - tail, "right")])
+    return range_between(first, last)
+
+
+def range_between(first: int, last: int) -> tuple[float, float]:
+    """Return the range [low, high) that spans two cells, on steps of a power of two.
+
+    Raises:
+        BadData: the range is wider than floating-point numbers reach.
+    """
+    a, b = cell_edge(first), cell_edge(last + 1)
+    if not np.isfinite(4 * b) or not np.isfinite(4 * a):
+        raise BadData("a column holds values beyond 1e307", hint="Scale the column, or blank what is not a real value.")
+    step = float(2.0 ** np.ceil(np.log2((b - a) / 4)))
+    return float(np.floor(a / step) * step), float(np.ceil(b / step) * step)
