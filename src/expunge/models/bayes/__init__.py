@@ -1,0 +1,1 @@
+"""Naive Bayes on integer counts and sums."""

@@ -1,0 +1,1 @@
+"""Canonical gradient boosting: learner, model, rounds."""

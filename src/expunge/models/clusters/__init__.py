@@ -1,0 +1,1 @@
+"""k-means as a sequence of coarse decisions."""

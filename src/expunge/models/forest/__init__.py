@@ -1,0 +1,1 @@
+"""The canonical random forest: learner, model, trees."""

@@ -1,0 +1,1 @@
+"""Models on integer Gram sums: ridge, discriminant, principal components."""

@@ -1,0 +1,1 @@
+"""Recommenders: who took what, counted."""

@@ -1,0 +1,1 @@
+"""Any learner in keyed shards and slices."""
