@@ -71,12 +71,12 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("learner", "bayes", "expunge.models.bayes.naive:NaiveBayes", "Naive Bayes on integer counts, for classes."),
     Entry("learner", "sum-bayes", "expunge.models.bayes.sums:SumBayes", "Gaussian and other naive Bayes, for classes."),
     Entry("learner", "neighbours", "expunge.models.neighbours:Neighbours", "Neighbours, for classes and numbers."),
-    Entry("learner", "clusters", "expunge.models.clusters.kmeans:KMeans", "k-means; needs no target."),
+    Entry("learner", "clusters", "expunge.models.clusters.kmeans:KMeans", "Clusters by k-means; needs no target."),
     Entry(
         "learner",
         "divided-clusters",
         "expunge.models.clusters.divided:DividedKMeans",
-        "k-means of the centres of parts: no deletion costs more than its part; needs no target.",
+        "Clusters by k-means of the centres of parts, so that no deletion costs more than its part; needs no target.",
     ),
     Entry("learner", "index", "expunge.models.index.flat:FlatIndex", "Nearest vectors, all of them; needs no target."),
     Entry(

@@ -78,14 +78,14 @@ def test_plugins_join_the_menu_unseen(plugins):
 def test_a_plugin_cannot_take_our_name(plugins):
     plugins["expunge.unlearners"] = [EntryPoint("native", "evil.native:Native", "expunge.unlearners")]
     with pytest.warns(RuntimeWarning, match="'native' of an installed package is refused"):
-        assert catalog.names("unlearner") == ("native", "retrain")
+        assert catalog.names("unlearner") == ("native", "retrain", "removal")
     assert catalog.find("unlearner", "native").origin == "expunge"
 
 
 def test_entries_are_plain_and_frozen():
     entry = catalog.find("unlearner", "native")
     assert replace(entry, name="other").target == entry.target
-    assert {e.role for e in catalog.entries()} == {"learner", "unlearner", "probe", "screen"}
+    assert {e.role for e in catalog.entries()} == {"learner", "unlearner", "probe", "attack", "screen"}
 
 
 def test_importing_the_menu_is_cheap():

@@ -317,12 +317,7 @@ def test_once_warm_nothing_is_compiled_again():
 
 
 @pytest.mark.filterwarnings("ignore")
-@parametrize_with_checks(
-    [expunge.ForestRegressor(n_trees=10, trees_per_owner=5)],
-    expected_failed_checks=lambda _: {
-        "check_regressor_data_not_an_array": "a frame calls unnamed columns otherwise, and names key the draws"
-    },
-)
+@parametrize_with_checks([expunge.ForestRegressor(n_trees=10, trees_per_owner=5)])
 def test_scikit_learn_accepts_the_regressor(estimator, check):
     check(estimator)
 

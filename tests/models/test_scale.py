@@ -159,3 +159,32 @@ def test_sums_of_a_table_are_those_of_its_columns():
     for j, exponent in enumerate(every.tolist()):
         column = table[:, j]
         assert (found[j] == sums(column[~np.isnan(column)], exponent)).all()
+
+
+@pytest.mark.parametrize(
+    "learner", ["ridge", "discriminant", "neighbours", "components", "forest", "boosting", "bayes", "sum-bayes"]
+)
+def test_a_declared_range_never_moves_and_every_learner_keeps_exact(learner: str) -> None:
+    from expunge.catalog import build
+    from expunge.core.tiny import tiny_world
+
+    data = tiny_world(2, target=None if learner == "components" else "category")
+    data = data.declaring({"size": (-10.0, 10.0), "few": (0.0, 4.0)})
+    key, made = Key.public(3), build("learner", learner)
+    model, ids = made.fit(data, key), data.ids.tolist()[8:20]
+    after, fresh = model.without(ids), made.fit(data.without(ids), key)
+    assert after.digest() == fresh.digest() != model.digest()
+    assert fresh.adding(data.only(ids)).digest() == model.digest()
+    assert made.restore({**model.state(), **model.memory()}, data, key).digest() == model.digest()
+    plain = made.fit(data.declaring({}), key)
+    assert plain.digest() == model.digest()
+
+
+def test_a_declared_range_is_cut_without_a_look_at_the_values() -> None:
+    wide = Dataset.from_arrays(np.array([[0.0], [100.0], [50.0]])).declaring({"x0": (0, 100)})
+    few = wide.only([2])
+    key = Key.public(0)
+    for data in (wide, few):
+        (ruler,) = Scale.of(data, key).rulers.every
+        assert (ruler.shift, ruler.step, ruler.declared) == (50.0, 0.125, True)
+    assert not Scale.of(wide, key).moments.any()

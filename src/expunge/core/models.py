@@ -67,7 +67,7 @@ def class_labels(data: Dataset) -> tuple[str, ...]:
         hint = (
             ""
             if target is None
-            else "Use the learner ridge, or leave out --number; --class declares numbers as classes."
+            else "Use a learner of numbers (forest, boosting, ridge), or leave out --number; --class declares classes."
         )
         raise BadTarget(f"a classifier needs a target of categories, and {data.target_name!r} is not one", hint=hint)
     if data.classes:

@@ -22,12 +22,12 @@ def is_frame(X: Any) -> bool:
 
 
 def column_names(X: Any) -> list[str]:
-    """Return a frame's column names as texts.
+    """Return a frame's column names as texts; a column that is called by its place is called as in an array.
 
     Raises:
         BadData: two are equal.
     """
-    names = [str(name) for name in X.columns]
+    names = [f"x{j}" if name == j else str(name) for j, name in enumerate(X.columns.tolist())]
     if len(set(names)) < len(names):
         raise BadData(f"two columns are called {max(names, key=names.count)!r}")
     return names
@@ -75,7 +75,8 @@ class Layout:
         if isinstance(kinds, str):
             column = _vectors(X, kinds)
             return cls(("x",), {"x": "vector"}, column.values.dtype.name), {"x": column}
-        given = {str(name): kind for name, kind in (kinds or {}).items()}
+        places = dict(zip(X.columns.tolist(), column_names(X), strict=True)) if is_frame(X) else {}
+        given = {places.get(name, str(name)): kind for name, kind in (kinds or {}).items()}
         if not is_frame(X):
             every = {f"x{j}": Column("number", X[:, j].copy()) for j in range(X.shape[1])}
             return cls(tuple(every), dict.fromkeys(every, "number")), every

@@ -62,6 +62,7 @@ class Ruler:
         bits: how many digits below σ the step has (``number``).
         width: how many numbers a vector has.
         dtype: their type.
+        declared: whether shift and step follow from a declared range, so that nothing is learnt (``number``).
     """
 
     column: str
@@ -73,6 +74,7 @@ class Ruler:
     bits: int = UNIT_BITS
     width: int = 1
     dtype: str = ""
+    declared: bool = False
 
     @property
     def own(self) -> int:
@@ -239,8 +241,8 @@ class Rulers:
 
     @cached_property
     def measured(self) -> tuple[Ints, list[tuple[float, float, int]]]:
-        """Which columns are numbers, and the (shift, step, bits) of each."""
-        every = [(j, r) for j, r in enumerate(self.every) if r.kind == "number"]
+        """Which columns are numbers of no declared range, and the (shift, step, bits) of each."""
+        every = [(j, r) for j, r in enumerate(self.every) if r.kind == "number" and not r.declared]
         return np.array([j for j, _ in every], np.int64), [(r.shift, r.step, r.bits) for _, r in every]
 
     def table(self, data: Dataset) -> Floats:

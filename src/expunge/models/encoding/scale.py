@@ -12,6 +12,7 @@ shift (near the mean) instead of the range's midpoint, which has the same span, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -48,8 +49,17 @@ MAX_RECORDS = 2**22 - 1
 MAX_NOMINAL = 32
 
 
-def learnt(name: str, column: Column, bits: int = UNIT_BITS) -> tuple[Ruler, Ints]:
-    """Return the ruler of a column, and its moments: eight whole numbers, zeros of what is no number.
+def declared(name: str, gaps: bool, between: tuple[float, float]) -> Ruler:
+    """Return the ruler of numbers between two declared ends: about a thousand codes, whatever the records hold."""
+    low, high = between
+    step = 2.0 ** round(math.log2((high - low) / (4 * UNIT)))
+    return Ruler(name, "number", gaps=gaps, shift=(low + high) / 2, step=step, declared=True)
+
+
+def learnt(
+    name: str, column: Column, bits: int = UNIT_BITS, between: tuple[float, float] | None = None
+) -> tuple[Ruler, Ints]:
+    """Return the ruler of a column, and its moments: eight whole numbers, zeros of what is no number or is declared.
 
     Raises:
         BadData: a value is infinite, or of a kind that has no codes.
@@ -71,6 +81,8 @@ def learnt(name: str, column: Column, bits: int = UNIT_BITS) -> tuple[Ruler, Int
     lost = np.isnan(values)
     if column.kind == "boolean":
         return Ruler(name, "flag", gaps=bool(lost.any())), none
+    if between is not None:
+        return declared(name, bool(lost.any()), between), none
     found = moments(values[~lost])
     shift, step = place(found, bits)
     return Ruler(name, "number", gaps=bool(lost.any()), shift=shift, step=step, bits=bits), found
@@ -100,7 +112,7 @@ class Scale:
         """
         if len(data) > MAX_RECORDS:
             raise TooLarge(f"{len(data)} records; sums are exact below {MAX_RECORDS + 1}", limit=MAX_RECORDS)
-        found = [learnt(name, column) for name, column in data.columns.items()]
+        found = [learnt(name, column, between=data.ranges.get(name)) for name, column in data.columns.items()]
         rulers = Rulers(tuple(ruler for ruler, _ in found), key)
         every = np.array([m for _, m in found], np.int64).reshape(-1, 8)
         return cls(rulers, every, rulers.counts(data))
