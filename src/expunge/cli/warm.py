@@ -22,11 +22,15 @@ def warm(as_json: bool) -> None:
       expunge warm
     """
     from expunge import catalog
+    from expunge.core.errors import Unsupported
     from expunge.core.roles import Prepares
 
     began = time.perf_counter()
     for name in catalog.names("learner"):
-        learner = catalog.build("learner", name)
+        try:
+            learner = catalog.build("learner", name)
+        except Unsupported:  # it needs an extra that is not installed
+            continue
         if isinstance(learner, Prepares):
             learner.prepare(say)
     seconds = time.perf_counter() - began
