@@ -79,7 +79,7 @@ $(BIN)/python:
 $(RUN): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing expunge (once; a minute or so)"
 	@$(PIP) install --no-compile -c constraints.txt -e .
-	@$(BIN)/expunge warm
+	@$(BIN)/expunge warm forest
 	@touch $@
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
