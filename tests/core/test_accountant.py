@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+import mpmath
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from expunge.core.accountant import (
@@ -102,7 +103,10 @@ def test_rounding_is_above_the_textbook_value(k):
     assert above(float(k)) > k
 
 
-@pytest.mark.parametrize("wrong", [(0, 1e-5), (-1, 1e-5), (math.inf, 1e-5), (math.nan, 1e-5), (1, 0), (1, 1), (1, -1)])
+@pytest.mark.parametrize(
+    "wrong",
+    [(0, 1e-5), (-1, 1e-5), (math.inf, 1e-5), (math.nan, 1e-5), (1, 0), (1, 1), (1, -1), ("1", 1e-5), (True, 1e-5)],
+)
 def test_budgets_that_cannot_be(wrong):
     with pytest.raises(BadInput):
         Budget(*wrong).allowance(1.0)
@@ -162,11 +166,32 @@ def test_a_ledger_that_was_bent_cannot_be_read():
 
 
 def test_a_guarantee_names_its_constants_and_a_public_key():
-    promise = certified(a_ledger(), Budget(1.0, 1e-5), 97, public_key=True)
+    promise = certified(a_ledger(), Budget(1.0, 1e-5), 97, public_key=False)
     assert (promise.kind, promise.epsilon, promise.delta) == ("certified", 1.0, 1e-5)
     assert any("penalty = 0.1 (closed-form)" in a for a in promise.assumptions)
-    assert any("NOT secret" in a for a in promise.assumptions)
-    assert not any("NOT secret" in a for a in certified(a_ledger(), Budget(), 97, public_key=False).assumptions)
+    assert not any("NOT secret" in a for a in promise.assumptions)
+    public = certified(a_ledger(), Budget(), 97, public_key=True)
+    assert (public.kind, public.epsilon) == ("empirical", None)
+    assert "NOT secret" in public.assumptions[0]
+
+
+@given(st.floats(1e-3, 100), st.floats(1e-3, 1000))
+@example(34.2529, 729.511)
+@example(32.3263, 720.697)
+@example(1e-9, 1.0)
+def test_delta_is_never_below_the_truth(mu, epsilon):
+    with mpmath.workdps(60):
+        m, e = mpmath.mpf(mu), mpmath.mpf(epsilon)
+        truth = mpmath.ncdf(m / 2 - e / m) - mpmath.e**e * mpmath.ncdf(-m / 2 - e / m)
+        assert gaussian_delta(mu, epsilon) >= truth
+
+
+def test_delta_beyond_float64():
+    assert gaussian_delta(1e-320, 1e10) == 1e-300
+    assert gaussian_delta(math.inf, 1.0) == 1.0
+    with pytest.raises(BadInput, match="at least 1e-12"):
+        Budget(1.0, 1e-13).allowance(1.0)
+    assert Budget(1.0, 1e-12).allowance(1.0) > 0
 
 
 def test_what_the_noise_does_not_hide_is_refused():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from models.awkward import arrays_of, stories
+from scipy.special import ndtr
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -18,6 +21,7 @@ import expunge
 from expunge.core.accountant import (
     PUBLISHED_GAMMA,
     Budget,
+    Entry,
     Ledger,
     independent_residual,
     published_residual,
@@ -29,6 +33,7 @@ from expunge.core.errors import (
     BadInput,
     BadTarget,
     ClassVanished,
+    ExpungeError,
     NothingLeft,
     StoreDamaged,
     TooLarge,
@@ -40,7 +45,7 @@ from expunge.core.tiny import tiny_world
 from expunge.models.logistic import learner as learner_module
 from expunge.models.logistic.core import begin, measured, step
 from expunge.models.logistic.learner import Logistic
-from expunge.models.logistic.model import noise
+from expunge.models.logistic.model import SPARE, deviates, noise, snapped
 from expunge.models.logistic.rows import REACH, Rows, chances, shrink
 
 KEY = Key(bytes(range(32)), "3")
@@ -121,15 +126,16 @@ def test_xd11_single_precision_breaks_the_bound_that_double_keeps():
     assert float(np.linalg.norm(truth)) <= core.residual
 
 
-def check_removals(n, d, seed, batches, penalty=1e-3):
-    """Fail unless every step's bound is above the true residual; return bounds and truths."""
+def check_removals(n, d, seed, batches, penalty=1e-3, veil=0.1):
+    """Fail unless every step's bound is above the true residual, behind a veil or not; return bounds and truths."""
     rows, found = random_rows(n, d, seed), []
     core, _ = begin(rows, penalty)
     draw = np.random.Generator(np.random.PCG64(seed))
     order, alive = draw.permutation(n), np.ones(n, bool)
     for m in batches:
         gone, order = order[:m], order[m:]
-        core = step(core, rows.take(gone), penalty, int(alive.sum()))
+        left = veil * penalty * n * draw.normal(size=core.weights.shape) if m % 2 else None
+        core = step(core, rows.take(gone), penalty, int(alive.sum()), left)
         alive[gone] = False
         kept = Rows(rows.codes, rows.factor, rows.answers, alive)
         truth = float(np.linalg.norm(wide_gradient(kept, core.weights, penalty)))
@@ -179,7 +185,7 @@ def test_a_thousand_removals_are_within_their_bounds(seed):
 
 
 def test_the_bound_is_far_below_the_textbooks_and_above_the_truth():
-    bounds = check_removals(5000, 20, 1, (1, 10), 1e-3)
+    bounds = check_removals(5000, 20, 1, (1, 10), 1e-3, veil=0.0)
     for m, (bound, truth) in zip((1, 11), bounds, strict=True):
         assert truth <= bound < 1e-3 * independent_residual(m, 5000, 1e-3, REACH)
 
@@ -211,7 +217,8 @@ def test_a_removal_without_reading_comes_near_the_refit_and_a_measured_one_neare
     exact = Logistic(penalty=1e-2, sigma=1e-6).fit(data, KEY).removing(ids, BUDGET)
     far = np.linalg.norm(model.core.weights - target)
     assert [m.ledger.entries[-1].action for m in (quick, exact)] == ["step", "measured"]
-    assert np.linalg.norm(quick.core.weights - target) < 0.02 * far
+    veil = 1.2 * SPARE * BUDGET.allowance(1.0) / (1e-2 * 780)  # left on purpose, at most so long on the weights
+    assert np.linalg.norm(quick.core.weights - target) < 0.02 * far + veil
     assert np.linalg.norm(exact.core.weights - target) < 1e-7 * far
     for after in (quick, exact):
         assert true_residual(after) <= after.ledger.residual <= BUDGET.allowance(after.learner.sigma)
@@ -238,20 +245,23 @@ def test_awkward_records_are_removed_within_the_budget(story):
     assert np.isfinite(after.losses(story.data)).all()
 
 
-def test_a_stream_of_200_survives_a_restart_with_the_same_ledger():
+def test_a_stream_of_200_survives_restarts():
     data = problem(1500, 6, 3, "vectors")
     learner = Logistic(penalty=1e-2, sigma=0.5)
     one = two = learner.fit(data, KEY)
     for row in range(200):
         one, two = one.removing([5 * row], BUDGET), two.removing([5 * row], BUDGET)
-        if row % 67 == 50:  # saved and read back
+        if row % 67 == 50:  # saved and read back: the curvature is taken again, so later steps have other bits
+            saved = two
             two = learner.restore(unpack(pack(arrays_of(two))), data.without(range(0, 5 * row + 1, 5)), KEY)
-    assert one.ledger.digest() == two.ledger.digest()
-    assert one.digest() == two.digest()
-    assert len(one.ledger.entries) == 201
-    assert {e.action for e in one.ledger.entries} >= {"fit", "step", "measured"}
-    assert one.ledger.broken(1300) == ""
-    assert true_residual(one) <= one.ledger.residual
+            assert two.digest() == saved.digest()
+            assert two.ledger == saved.ledger
+            assert true_residual(two) <= two.core.residual
+    for model in (one, two):
+        assert len(model.ledger.entries) == 201
+        assert {e.action for e in model.ledger.entries} >= {"fit", "step", "measured"}
+        assert model.ledger.broken(1300) == ""
+        assert true_residual(model) <= model.ledger.residual <= BUDGET.allowance(0.5)
 
 
 def test_180_benign_removals_need_no_scratch_fit():
@@ -283,6 +293,7 @@ def test_noise_is_fresh_for_each_version_and_the_same_for_one():
     model = learner.fit(problem(400, 3, 6), KEY)
     after = model.removing([1], Budget(5.0))
     draws = [(m.weights - m.core.weights) * 1e-2 * m.kept.n / 2.0 for m in (model, model, after)]
+    assert np.abs(draws[0] - noise(KEY, learner, model.core.weights, (1, 400))).max() < 2.0**-19
     assert np.array_equal(draws[0], draws[1])
     assert np.abs(draws[0] - draws[2]).min() > 1e-3
     keys = (Key(i.to_bytes(32, "big"), "n") for i in range(20_000))
@@ -339,7 +350,9 @@ def test_the_last_record_of_a_class():
 
 def test_bad_records_and_parameters():
     data = problem(30, 2, 9)
-    for wrong in ({"penalty": 0}, {"penalty": math.inf}, {"sigma": -1.0}, {"sigma": math.nan}, {"clip": 0.0}):
+    wrongs = ({"penalty": 0}, {"penalty": math.inf}, {"sigma": -1.0}, {"sigma": math.nan}, {"clip": 0.0})
+    beyond = ({"penalty": 1e-300}, {"penalty": True}, {"penalty": "1"}, {"sigma": 1e308}, {"clip": 1e-300})
+    for wrong in (*wrongs, *beyond):
         with pytest.raises(BadInput):
             Logistic(**wrong).fit(data, KEY)
     with pytest.raises(BadTarget):
@@ -358,7 +371,7 @@ def test_too_many_columns(monkeypatch):
         Logistic().fit(problem(30, 3, 9), KEY)
 
 
-@pytest.mark.parametrize("name", ["weights", "anchor", "gradient", "slack", "curvature", "inverse", "error", "ledger"])
+@pytest.mark.parametrize("name", ["weights", "ledger", "seal"])
 def test_damaged_arrays_are_refused(name):
     data = problem(60, 2, 10)
     arrays = arrays_of(Logistic().fit(data, KEY))
@@ -404,6 +417,161 @@ def test_most_records_can_go_at_once_without_a_scratch_fit(penalty, share):
     assert true_residual(after) <= after.ledger.residual <= BUDGET.allowance(1e-2)
 
 
+def read_back(after, memory):
+    """Yield what the review read a forgotten row from: saved curvature, the old minimum, and what the weights leave."""
+    kept, total = after.encoded.kept(), after.learner.penalty * after.kept.n
+    if "secret/inverse" in memory:
+        d = len(memory["secret/weights"])
+        yield (np.linalg.inv(memory["secret/inverse"][0]) - memory["secret/curvature"][0] - total * np.eye(d))[0]
+    for name in ("secret/anchor", "secret/weights"):
+        if name in memory:
+            yield (kept.gradient(memory[name])[0] + total * memory[name])[:, 0]
+    for name, array in memory.items():
+        if name.startswith("secret/") and array.shape == memory["secret/weights"].shape:
+            yield array[:, 0]
+
+
+@pytest.mark.parametrize(("sigma", "penalty"), [(1e-4, 1e-4), (1.0, 1e-2), (30.0, 1e-4)])
+def test_what_is_saved_does_not_hold_the_forgotten_row(sigma, penalty):
+    """Neither by the inverse, nor at the old minimum, nor by what a step leaves of the gradient, which points at it."""
+    data = problem(2000, 40, 16)
+    model = Logistic(sigma=sigma, penalty=penalty).fit(data, KEY)
+    likeness, chance = [], []
+    for gone in range(12):
+        row = model.encoded.only(np.array([gone])).dense()[0]
+        other = model.encoded.only(np.array([gone + 100])).dense()[0]
+        after = model.removing([gone], BUDGET)
+        saved = list(read_back(after, after.memory()))
+        assert len(saved) == 2
+        likeness.append([abs(np.corrcoef(found[1:], row[1:])[0, 1]) for found in saved])
+        chance.append([abs(np.corrcoef(found[1:], other[1:])[0, 1]) for found in saved])
+    assert np.max(likeness) < 0.65  # 40 numbers agree so by chance once in 100,000
+    assert np.abs(np.mean(likeness, axis=0) - np.mean(chance, axis=0)).max() < 0.15
+
+
+def test_a_copy_in_a_file_holds_no_more_than_memory():
+    data = problem(300, 3, 17)
+    model = Logistic(sigma=1.0, penalty=1e-2).fit(data, KEY).removing([3], BUDGET)
+    state = model.__getstate__()
+    assert np.array_equal(state["core"], model.core.weights)
+    copy = pickle.loads(pickle.dumps(model))
+    assert copy.digest() == model.digest()
+    assert np.array_equal(copy.core.anchor, model.core.weights)
+    again = copy.removing([4], BUDGET)
+    assert true_residual(again) <= again.ledger.residual
+
+
+def test_versions_with_equal_secrets_do_not_share_noise():
+    data = Dataset.from_vectors(np.zeros((64, 3), np.int8), np.array(["a"] * 32 + ["b"] * 32))
+    model = Logistic(penalty=1e-2, sigma=1.0).fit(data, KEY)
+    after = model.removing([0, 32], BUDGET)
+    assert not np.allclose(after.weights / model.weights, model.kept.n / after.kept.n)
+    secret = model.core.weights
+    draws = [noise(KEY, model.learner, secret, at) for at in ((1, 64), (2, 64), (1, 62))]
+    draws.append(noise(KEY, model.learner, secret.T, (1, 64)).T)
+    assert all(np.abs(a - b).max() > 1e-3 for i, a in enumerate(draws) for b in draws[:i])
+
+
+def test_noise_is_finite_and_symmetric_at_its_ends():
+    words = np.array([0, 2**63 - 1, 2**63, 2**64 - 1, 1 << 60, 2**64 - 1 - (1 << 60)], np.uint64)
+    found = deviates(words)
+    assert np.isfinite(found).all()
+    assert np.array_equal(found[[0, 1, 4]], -found[[3, 2, 5]])
+    assert found[0] < -8.2
+
+
+@pytest.mark.parametrize("size", [3e-5, 0.33, 10.0])
+def test_what_is_published_can_come_from_either_secret(size):
+    """Without the grid, which float64 numbers can be published tells two secrets apart that are 10⁻⁷ apart."""
+    draw = np.random.Generator(np.random.PCG64(1))
+    one = 1.2 * draw.normal(size=100)
+    other = one + 1e-7 * draw.normal(size=100)
+    words = draw.integers(0, 2**64, size=100, dtype=np.uint64)
+    published, raw = snapped(one + size * deviates(words), size), one + size * deviates(words)
+    for secret, all_of_it in ((one, True), (other, size < 1e-3)):  # little noise is finer than the weights' own bits
+        on_grid, plain = reached(published, secret, size, snapped), reached(raw, secret, size, lambda x, _: x)
+        assert on_grid.all()
+        assert plain.all() == all_of_it
+
+
+def reached(published, secret, size, rounded):
+    """Say which published numbers some word of noise gives from a secret; words next to the wanted one are tried."""
+    wanted = (published - secret) / size
+    start = np.rint(ndtr(wanted) * 2.0**53 - 0.5)
+    coarse = np.maximum(1.0, 2.0**53 * np.exp(-(wanted**2) / 2) / 2.5 * 2.0**-23)
+    found = np.zeros(len(secret), bool)
+    for scale in (np.ones_like(coarse), coarse):
+        for by in range(-64, 65):
+            words = np.clip(start + np.rint(by * scale), 0, 2.0**53 - 1).astype(np.uint64) << np.uint64(11)
+            found |= rounded(secret + size * deviates(words), size) == published
+    return found
+
+
+@pytest.mark.parametrize("what", ["weights", "ledger", "history"])
+def test_restore_refuses_what_was_changed(what):
+    data, learner = problem(800, 4, 18), Logistic(penalty=1e-2, sigma=1.0)
+    model = learner.fit(data, KEY)
+    for i in range(4):
+        model = model.removing(range(5 * i, 5 * i + 5), BUDGET)
+    arrays, left = arrays_of(model), data.without(range(20))
+    assert learner.restore(arrays, left, KEY).ledger == model.ledger
+    if what == "weights":
+        arrays["secret/weights"] = arrays["secret/weights"] + 1e-9
+    if what == "ledger":
+        entries = (*model.ledger.entries[:-1], model.ledger.entries[-1].model_copy(update={"residual": 1.0}))
+        changed = model.ledger.model_copy(update={"entries": entries})
+        arrays["secret/ledger"] = np.frombuffer(changed.canonical(), np.uint8)
+    if what == "history":
+        first = Entry(action="fit", forgotten=0, kept=780, residual=model.ledger.residual)
+        short = Ledger(sigma=1.0, constants=model.ledger.constants).adding(first)
+        arrays["secret/ledger"] = np.frombuffer(short.canonical(), np.uint8)
+    with pytest.raises(StoreDamaged, match="were changed"):
+        learner.restore(arrays, left, KEY)
+    with pytest.raises(StoreDamaged):
+        learner.restore(arrays_of(model), left, Key(bytes(range(1, 33)), "3"))
+
+
+def test_a_fit_reaches_the_minimum_or_says_that_it_did_not():
+    draw = np.random.Generator(np.random.PCG64(1))
+    X = draw.normal(size=(500, 2))
+    data = Dataset.from_arrays(X, np.where(X[:, 0] > 0, "a", "b"))
+    with pytest.raises(BadInput, match="did not reach its minimum"):
+        Logistic(penalty=1e-12).fit(data, KEY)
+    model = Logistic(penalty=1e-7).fit(data, KEY)
+    assert true_residual(model) <= model.core.residual < 1e-6
+
+
+def test_steps_too_far_to_compute_are_refused_or_measured_and_do_not_warn():
+    """Warnings are errors here: penalties at the end of what float64 carries, and nearly all records at once."""
+    draw = np.random.Generator(np.random.PCG64(2))
+    data = Dataset.from_arrays(draw.normal(size=(300, 20)), draw.choice(["a", "b"], 300))
+    model = Logistic(penalty=1e-12, sigma=1.0).fit(data, KEY)
+    for gone in (range(1), range(1, 150), range(150, 290)):
+        with contextlib.suppress(ExpungeError):
+            model = model.removing(gone, BUDGET)
+            assert true_residual(model) <= model.ledger.residual
+
+
+@pytest.mark.parametrize("passes", [-1, 1.5, "a", True])
+def test_passes_that_cannot_be(passes):
+    model = Logistic().fit(problem(60, 2, 10), KEY)
+    for act in (model.removing, model.plan_removal):
+        with pytest.raises(BadInput, match="passes"):
+            act([1], BUDGET, passes)
+
+
+def test_order_of_reads_changes_no_bits():
+    learner = Logistic(penalty=1e-2, sigma=0.1)
+    one = two = learner.fit(problem(400, 5, 19), KEY)
+    for i in range(12):
+        one = one.removing([i], BUDGET)
+        two.state(), two.memory(), two.plan_removal([i], BUDGET)
+        two = two.removing([i], BUDGET)
+        two.residual()
+    assert one.digest() == two.digest()
+    assert one.ledger == two.ledger
+
+
 def test_what_is_read_is_predicted():
     data = problem(500, 3, 13)
     quiet, loud = (Logistic(penalty=1e-2, sigma=s).fit(data, KEY) for s in (1e-4, 1.0))
@@ -429,7 +597,7 @@ def test_the_estimator_forgets_within_its_budget():
     data = problem(300, 3, 14)
     X = np.stack([c.values for c in data.columns.values()], axis=1)
     y = np.array(data.target.vocabulary)[data.target.values]
-    head = expunge.LogisticHead(sigma=1e-3, epsilon=0.5, delta=1e-6).fit(
+    head = expunge.LogisticHead(sigma=1e-3, epsilon=0.5, delta=1e-6, key=KEY).fit(
         X, y, subjects=[f"p{i // 3}" for i in range(300)]
     )
     other = head.without([5])
@@ -440,6 +608,12 @@ def test_the_estimator_forgets_within_its_budget():
     assert head.plan([5]).records_read is not None
     promise = head.guarantee()
     assert (promise.kind, promise.epsilon, promise.delta) == ("certified", 0.5, 1e-6)
+    assert KEY.secret.hex() not in repr(head)
+    seeded = clone(head).set_params(key=None).fit(X, y).forget([5])
+    assert seeded.guarantee().kind == "empirical"
+    assert "NOT secret" in seeded.guarantee().assumptions[0]
+    with pytest.raises(BadInput, match=r"expunge\.Key"):
+        clone(head).set_params(key=b"secret").fit(X, y)
     assert (head.predict(X) == y).mean() > 0.8
     assert ((head.decision_function(X) > 0) == (head.predict(X) == head.classes_[1])).all()
     more = clone(head).fit(X[:200], y[:200]).learn(X[200:], y[200:], ids=range(200, 300))

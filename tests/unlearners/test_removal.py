@@ -18,7 +18,7 @@ from expunge.core.errors import BadInput, Unsupported
 from expunge.core.policy import Policy
 from expunge.core.request import ForgetRequest
 from expunge.core.seeds import Key
-from expunge.core.tiny import tiny_deployment
+from expunge.core.tiny import deploy, tiny_deployment, tiny_world
 from expunge.fulfilment import dry_run, fulfil
 from expunge.models.logistic.learner import Logistic
 from expunge.unlearners.certified.removal import Removal
@@ -51,7 +51,8 @@ def spent(deployment, unlearner):
 
 
 def test_it_conforms_where_noise_lets_it_go_without_reading():
-    check_unlearner(Removal(epsilon=5.0, delta=1e-3), world_of(Logistic(sigma=1.0, penalty=1e-2)))
+    """With so little noise that losses tell of the records: with σ=1 on 20 records they tell of the noise alone."""
+    check_unlearner(Removal(epsilon=5.0, delta=1e-3), world_of(Logistic(sigma=0.05, penalty=0.1)))
 
 
 def test_the_planner_offers_it_for_certified_and_retraining_for_exact():
@@ -92,10 +93,40 @@ def test_what_it_says_it_did_is_what_it_did():
 
 
 def test_a_public_seed_is_no_secret_and_the_promise_says_so():
-    said = Removal().promise(deployed()).assumptions
-    assert not any("NOT secret" in a for a in said)
-    public = world_of(Logistic())(0)
-    assert any("NOT secret" in a for a in Removal().promise(public).assumptions)
+    secret = deployed()
+    assert Removal().promise(secret).kind == "certified"
+    assert not any("NOT secret" in a for a in Removal().promise(secret).assumptions)
+    public = deploy(Logistic(), tiny_world(0))
+    assert Removal().promise(public).kind == "empirical"
+    done = Removal().unlearn(public, one_of(public))
+    assert (done.guarantee.kind, done.guarantee.epsilon) == ("empirical", None)
+    assert "NOT secret" in done.guarantee.assumptions[0]
+    _, plan = dry_run(one_of(public), public, policy=Policy(guarantee="certified"))
+    assert plan.unlearner == "retrain"
+
+
+def with_holdout():
+    deployment = deployed(sigma=1.0)
+    held = Dataset.from_arrays(np.ones((20, 4)), ["yes", "no"] * 10, ids=list(range(1000, 1020)))
+    return replace(deployment, holdout=held)
+
+
+@pytest.mark.parametrize("request_", [ForgetRequest(), ForgetRequest(records=(1003,))], ids=["empty", "holdout"])
+def test_a_request_without_training_records_gives_no_certificate_that_the_model_refuses(request_):
+    loose = Removal(20.0, 1e-2, passes=0).unlearn(with_holdout(), ForgetRequest(records=(1, 2, 3, 4, 5, 6))).after
+    with pytest.raises(Unsupported, match="residual may be"):
+        Removal(1e-3, 1e-9).unlearn(loose, request_)
+    with pytest.raises(Unsupported, match="residual may be"):
+        Removal(1e-3, 1e-9).predict_cost(loose, request_)
+    given = Removal(20.0, 1e-2).unlearn(loose, request_)
+    assert given.after.model is loose.model
+    assert loose.model.ledger.residual <= Budget(given.guarantee.epsilon, given.guarantee.delta).allowance(1.0)
+
+
+def test_the_outcome_names_its_ledger():
+    deployment = deployed()
+    outcome = Removal().unlearn(deployment, one_of(deployment))
+    assert any(outcome.after.model.ledger.digest() in told for told in outcome.guarantee.assumptions)
 
 
 def test_models_without_a_ledger_noise_or_budget_are_refused():
@@ -103,8 +134,9 @@ def test_models_without_a_ledger_noise_or_budget_are_refused():
         Removal().promise(tiny_deployment(1))
     with pytest.raises(Unsupported, match="sigma=0"):
         Removal().promise(deployed(sigma=0.0))
-    with pytest.raises(BadInput):
-        Removal(passes=-1).promise(deployed())
+    for passes in (-1, 1.5, "a", True):
+        with pytest.raises(BadInput, match="passes"):
+            Removal(passes=passes).promise(deployed())
     with pytest.raises(BadInput):
         Removal(epsilon=0).promise(deployed())
     deployment = deployed()

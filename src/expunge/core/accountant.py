@@ -25,6 +25,9 @@ PUBLISHED_GAMMA: Final = 0.25
 """What the literature uses in its place."""
 ROUNDOFF: Final = 2.0**-53
 
+LEAST_DELTA: Final = 1e-12
+"""Noise is drawn from 53 bits, and published on a grid; nothing is said of rarer events."""
+
 Proof = Literal["closed-form", "interval", "estimated"]
 
 
@@ -61,9 +64,14 @@ def gaussian_delta(mu: float, epsilon: float) -> float:
     """
     if mu <= 0:
         return 0.0
-    first, low = _normal(mu / 2 - epsilon / mu), _normal(-mu / 2 - epsilon / mu)
-    second = math.exp(min(epsilon + math.log(low), 0.0)) if low > 0 else 0.0  # leaving it out errs upwards
-    return min(1.0, max(0.0, first * (1 + 1e-13) - second * (1 - 1e-12)) + 1e-300)
+    near, far = mu / 2, epsilon / mu
+    if not math.isfinite(near) or not math.isfinite(far):
+        return 1.0 if far < near else 1e-300
+    blur = 8 * ROUNDOFF * (near + far)  # rounding of the arguments; each side is taken where it errs upwards
+    first, low = _normal(near - far + blur), _normal(-near - far - blur)
+    power = epsilon + math.log(low) if low > 1e-290 else -math.inf  # leaving it out errs upwards
+    second = math.exp(min(power - 8 * ROUNDOFF * (epsilon + abs(power - epsilon)), 0.0)) if low > 1e-290 else 0.0
+    return min(1.0, max(0.0, first * (1 + 1e-13) - second * (1 - 1e-13)) + 1e-300)
 
 
 def gaussian_epsilon(mu: float, delta: float) -> float:
@@ -155,6 +163,8 @@ def published_residual(gamma: float, norm: float, step: float, moved: float) -> 
 
 
 def _check(epsilon: float, delta: float) -> None:
+    if any(isinstance(x, bool) or not isinstance(x, int | float) for x in (epsilon, delta)):
+        raise BadInput(f"epsilon and delta must be numbers, not {epsilon!r} and {delta!r}")
     if not (0 < epsilon < math.inf and 0 < delta < 1):
         raise BadInput(f"epsilon must be positive and delta between 0 and 1, not {epsilon!r} and {delta!r}")
 
@@ -176,6 +186,8 @@ class Budget:
         The published rule σε/c is the smaller one for moderate ε; for large ε it would promise too much.
         """
         _check(self.epsilon, self.delta)
+        if self.delta < LEAST_DELTA:
+            raise BadInput(f"delta must be at least {LEAST_DELTA:g}: noise in float64 gives no less")
         exact = sigma / gaussian_sigma(self.epsilon, self.delta)
         return min(sigma * self.epsilon / removal_constant(self.delta), exact)
 
@@ -211,7 +223,7 @@ class Entry(Record):
 
 
 class Ledger(Record):
-    """Every version of a certified model, in order; only ever appended to. Its digest goes into statements.
+    """Every version of a certified model since its fit, in order; only ever appended to.
 
     Attributes:
         sigma: standard deviation of the noise, in units of the gradient.
@@ -272,13 +284,16 @@ COMPARED: Final = (
     "each version is published with fresh noise: (ε, δ) compares it with retraining and fresh noise, for the batch as "
     "a whole, whatever was published before and however the request reacted to it",
     "the unpublished part of the model (weights without noise, curvature) and the key stay secret; it is not covered",
-    "the noise is float64; its lowest bits are not considered",
+    "the noise is drawn from 53 bits a weight and published on a grid; how long arithmetic takes is not considered",
 )
-PUBLIC_KEY: Final = "the key is NOT secret here (a library seed): whoever knows the seed can take the noise off"
+PUBLIC_KEY: Final = (
+    "the key is NOT secret here (a library seed): whoever knows the seed can take the noise off, so nothing is "
+    "certified; fit with a key of your own for that"
+)
 
 
 def certified(ledger: Ledger, budget: Budget, kept: int, public_key: bool, again: bool = False) -> Guarantee:
-    """Return the promise of a model whose ledger stands, at this budget.
+    """Return the promise of a model whose ledger stands, at this budget; with a public key it is only empirical.
 
     Args:
         ledger: the model's.
@@ -303,10 +318,12 @@ def certified(ledger: Ledger, budget: Budget, kept: int, public_key: bool, again
             hint="Allow passes over the kept records, ask for a larger epsilon, or use retrain.",
         )
     proofs = tuple(f"{c.name} = {c.value:g} ({c.proof})" for c in ledger.constants)
+    if public_key:
+        return Guarantee(kind="empirical", assumptions=(PUBLIC_KEY, *proofs), covers=("model", "encoder"))
     return Guarantee(
         kind="certified",
         epsilon=budget.epsilon,
         delta=budget.delta,
-        assumptions=(*COMPARED, *proofs, *((PUBLIC_KEY,) if public_key else ())),
+        assumptions=(*COMPARED, *proofs),
         covers=("model", "encoder"),
     )

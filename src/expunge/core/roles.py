@@ -167,13 +167,15 @@ class Certifies(Protocol):
     def certificate(self, budget: Budget, again: bool = False) -> Guarantee:
         """Return the promise that this version keeps at a budget, or (`again`) would after reading the data once more.
 
+        Certified, or with a public key empirical: then anybody can draw the noise again.
+
         Raises:
             Unsupported: it does not keep it.
         """
         ...
 
-    def residual(self) -> float:
-        """Return a proven bound on the distance from the minimum (norm of the gradient), measured now."""
+    def residual(self) -> tuple[float, float]:
+        """Return proven bounds from below and above on the norm of the gradient, measured now."""
         ...
 
     def removing(self, ids: Iterable[Id], budget: Budget, passes: int = 20) -> Model:

@@ -186,13 +186,13 @@ def _tally(data: Dataset, labels: tuple[str, ...], key: Key) -> npt.NDArray[np.i
     return counts
 
 
-def deploy(learner: Learner, data: Dataset, seed: int = 0) -> Deployment:
-    """Fit a learner on three quarters of a data set; every fourth owner is held out."""
+def deploy(learner: Learner, data: Dataset, seed: int = 0, key: Key | None = None) -> Deployment:
+    """Fit a learner on three quarters of a data set; every fourth owner is held out. The key is public by default."""
     owners = np.unique(data.subjects)
     aside = np.isin(data.subjects, owners[2::4])
     aside[:6] = False  # the first records hold both classes
     kept, held = data.take(~aside), data.take(aside)
-    key = Key.public(seed)
+    key = Key.public(seed) if key is None else key
     return Deployment(learner, kept, key, learner.fit(kept, key), held, fit_s=0.01)
 
 

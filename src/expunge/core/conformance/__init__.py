@@ -33,6 +33,7 @@ from expunge.core.conformance.watch import ConformanceFailure
 from expunge.core.deployment import Deployment
 from expunge.core.errors import BadData
 from expunge.core.roles import Learner, Unlearner
+from expunge.core.seeds import Key
 from expunge.core.tiny import deploy, tiny_deployment, tiny_world
 from expunge.core.tiny_worlds import tiny_graph, tiny_shop, tiny_vectors
 
@@ -87,7 +88,7 @@ def world_of(learner: Learner) -> World:
     records, *_ = records_for(learner)
 
     def world(seed: int) -> Deployment:
-        return deploy(learner, records(seed), seed)
+        return deploy(learner, records(seed), seed, Key(bytes(range(32)), str(seed)))  # not the public one
 
     return world
 

@@ -57,6 +57,10 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
         learner: Learner = self._makes(**{f.name: getattr(self, f.name) for f in fields(self._makes)})
         return learner
 
+    def _key(self) -> Key:
+        """Return the key of the draws: of a library seed, which anybody can repeat."""
+        return Key.public(self.seed)
+
     def fit(self, X: Any, y: Any = None, ids: Iterable[Id] | None = None, subjects: Iterable[Id] | None = None) -> Self:
         """Learn from records.
 
@@ -70,7 +74,7 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
             BadData, BadTarget, DuplicateId: nothing was learnt.
         """
         data, self._layout = self._read(X, y, ids, subjects)
-        self.model_: Any = self._learner().fit(data, Key.public(self.seed))
+        self.model_: Any = self._learner().fit(data, self._key())
         self._shared = False
         return self
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from expunge.core.accountant import Budget
+from expunge.core.errors import BadInput
+from expunge.core.seeds import Key
 from expunge.models.estimators.forgetful import Classifies, Forgetful, Kinds
 from expunge.models.logistic.learner import Logistic
 
@@ -26,11 +28,13 @@ class LogisticHead(Classifies, Forgetful):
         epsilon: ε of every `forget`.
         delta: δ of every `forget`.
         passes: how often one `forget` may read the kept records; 0 = never.
-        seed: of the noise (a seed is no secret: see Limits) and of hash buckets.
+        seed: of the noise and of hash buckets, where no key is given. A seed is no secret, so nothing is certified.
+        key: the secret key of the noise and of hash buckets, as `expunge.Key.generate(0)` makes one; keep it.
         classes: declared classes; then one may lose its last record.
         kinds: column → kind, where the guess from a frame would be wrong.
 
-    Guarantee: certified (ε, δ), not exact: after `forget`, `digest` is not that of a fit on the kept records.
+    Guarantee: certified (ε, δ) with a secret `key`, with a seed only empirical; not exact: after `forget`, `digest` is
+        not that of a fit on the kept records.
     Cost and Source: as `Logistic` (spec XL05, U33).
     """
 
@@ -46,6 +50,7 @@ class LogisticHead(Classifies, Forgetful):
         delta: float = 1e-5,
         passes: int = 20,
         seed: int | str = 0,
+        key: Key | None = None,
         classes: Sequence[Any] | None = None,
         kinds: Kinds | None = None,
     ) -> None:
@@ -56,8 +61,15 @@ class LogisticHead(Classifies, Forgetful):
         self.delta = delta
         self.passes = passes
         self.seed = seed
+        self.key = key
         self.classes = classes
         self.kinds = kinds
+
+    def _key(self) -> Key:
+        """Return the key that was given, or that of the seed."""
+        if self.key is not None and not isinstance(self.key, Key):
+            raise BadInput("key must be an expunge.Key", hint="Make one with expunge.Key.generate(0), and keep it.")
+        return Key.public(self.seed) if self.key is None else self.key
 
     @property
     def _budget(self) -> Budget:
@@ -91,7 +103,7 @@ class LogisticHead(Classifies, Forgetful):
         """Return what the present model promises, with its assumptions.
 
         Raises:
-            Unsupported: nothing can be promised (no noise).
+            Unsupported: nothing can be promised (no noise, or a residual above what the budget allows).
         """
         found: Guarantee = self._fitted().certificate(self._budget)
         return found

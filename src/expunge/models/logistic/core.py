@@ -8,6 +8,9 @@ it leaves of the gradient is bounded without a pass over the data and without th
 where A is the curvature of the kept rows at an older point w-z (its penalty apart), and H = A + λn. All of it is in the
 kept factor: d² operations. A stale factor, stale rows and rounding are inside the bound, not outside of it.
 
+What a step leaves of the gradient points at the rows that went. So a removal does not aim at gradient zero but at a
+veil: a little noise, known here and counted in the residual. Weights that are saved then tell of the veil.
+
 Source: Guo et al. (ICML 2020) for the step; the bound is ours and replaces γ‖X‖₂‖v‖‖Xv‖ (spec U33), which assumes a
 fresh factor and needs a certified ‖X‖₂. Self-concordance of the logistic loss: Bach (2010).
 """
@@ -22,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from expunge.core.accountant import ROUNDOFF, above, rounding
+from expunge.core.errors import BadInput
 from expunge.models.logistic.rows import ELEMENTARY, REACH, Rows, chances
 
 if TYPE_CHECKING:
@@ -32,10 +36,13 @@ SAMPLE = 32
 """Rows of the sample that a fit begins on, a column."""
 ROUGH = 1e-3
 """Gradient, over √n, at which the curvature of a fit is taken."""
-LITTLE = 1e-3
-"""Share of the gradient that a step may leave: it is known, and the next step takes it along."""
+LITTLE, TRIES = 2.0**-20, 6
+"""Share of the gradient that a step may leave in its linear model, and how often it tries: that points along the rows
+that went."""
 MOST = 200
-"""Passes after which a fit takes what it has."""
+"""Passes after which a fit gives up."""
+FAR, NEAR = 16.0, 1e-7
+"""A gradient of more than so many times its own rounding error, and above this size, is not the minimum."""
 
 
 class Bend(NamedTuple):
@@ -54,7 +61,8 @@ class Curvature:
     Attributes:
         now: matrices of shape (q, D, D) without penalty, bounds on their errors (q,), rows gone since (m, D), and the
             second derivative of the loss at each of them (m, q).
-        inverse: about the inverse with penalty, shape (q, D, D): proposes steps, and no proof rests on it.
+        inverse: about the inverse with penalty, shape (q, D, D): proposes steps, and no proof rests on it. Rows that
+            went since are still in it, so it is never written anywhere.
     """
 
     now: Bend
@@ -64,7 +72,10 @@ class Curvature:
     def of(cls, matrix: Floats, error: Floats, penalty: float) -> Curvature:
         """Return curvature with its inverse at a total penalty λn."""
         q, d = matrix.shape[:2]
-        inverse = np.array([np.linalg.inv(m + penalty * np.eye(d)) for m in matrix]).reshape(q, d, d)
+        try:
+            inverse = np.array([np.linalg.inv(m + penalty * np.eye(d)) for m in matrix]).reshape(q, d, d)
+        except np.linalg.LinAlgError as singular:
+            raise BadInput("the curvature has no inverse in float64", hint="Use a larger penalty.") from singular
         return cls(Bend(matrix, error, np.zeros((0, d)), np.zeros((0, q))), (inverse + inverse.transpose(0, 2, 1)) / 2)
 
     @classmethod
@@ -108,7 +119,8 @@ class Core:
 
     Attributes:
         weights: shape (D, q), D = 1 + d.
-        anchor: where the curvature was taken, shape (D, q).
+        anchor: where the curvature was taken, shape (D, q): the minimum with rows that went since, so it is never
+            written anywhere.
         gradient: what is known of the gradient at `weights`, shape (D, q).
         slack: bound on the norm of what is not known of it, shape (q,).
         curvature: of the kept rows.
@@ -128,7 +140,12 @@ class Core:
     @property
     def residual(self) -> float:
         """The proven bound on the gradient's norm, all heads together: noise is drawn for all of them at once."""
-        return above(math.sqrt(float(((self.norms * (1 + 2.0**-30) + self.slack) ** 2).sum())))
+        return above(math.hypot(*(self.norms * (1 + 2.0**-30) + self.slack).tolist()))
+
+    @property
+    def least(self) -> float:
+        """The proven bound on the same from below."""
+        return math.hypot(*np.maximum(self.norms * (1 - 2.0**-30) - self.slack, 0.0).tolist()) * (1 - 2.0**-40)
 
 
 def norms(columns: Floats) -> Floats:
@@ -137,7 +154,19 @@ def norms(columns: Floats) -> Floats:
     return found
 
 
-def step(core: Core, gone: Rows, penalty: float, n: int) -> Core:
+def anchored(weights: Floats, rows: Rows, penalty: float) -> Core:
+    """Return the core at these weights, made of nothing but them and the kept rows: both derivatives are taken there.
+
+    Cost: one pass, and n d² a head.
+    """
+    q = weights.shape[1]
+    curvature = Curvature.taken(rows, weights, penalty * len(rows))
+    core = Core(weights, weights, np.zeros_like(weights), np.full(q, np.inf), curvature)
+    return measured(core, rows, penalty)
+
+
+@np.errstate(over="ignore", invalid="ignore")  # a step too far to be computed has no finite bound
+def step(core: Core, gone: Rows, penalty: float, n: int, veil: Floats | None = None) -> Core:
     """Return the core after one Newton step that takes rows out; reads no other row.
 
     Args:
@@ -145,6 +174,7 @@ def step(core: Core, gone: Rows, penalty: float, n: int) -> Core:
         gone: the rows that go.
         penalty: λ, a record.
         n: rows before.
+        veil: the gradient to be left, shape (D, q); none by default.
 
     Cost: 2d² + 4md multiplications a head; the curvature's matrices follow when it settles (d² and more, m d²).
     """
@@ -154,43 +184,44 @@ def step(core: Core, gone: Rows, penalty: float, n: int) -> Core:
     size = rounding(len(w) + 4) * REACH * norms(core.anchor) / 4 + 2 * ELEMENTARY
     curvature = core.curvature.losing(rows, then * (1.0 - then), 1.001 * len(gone) * REACH**2 * size)
     lost = rows.T @ (now - gone.answers) + penalty * len(gone) * w
-    gradient, error = core.gradient - lost, curvature.now.error
+    veil = np.zeros_like(w) if veil is None else veil
+    gradient, error = core.gradient - lost - veil, curvature.now.error
     moved, rest, slack = np.zeros_like(w), np.zeros_like(w), np.zeros_like(core.slack)
     for head in range(w.shape[1]):
         z = w[:, head] - core.anchor[:, head]
         fuzz = float(error[head]) + rounding(len(w) + len(gone) + 16) * n * REACH**2 / 4
-        found = _newton((curvature, head), gradient[:, head], z, penalty * left, (fuzz, float(core.slack[head])))
+        found = _newton((curvature, head), gradient[:, head], z, penalty * left, fuzz)
         moved[:, head], rest[:, head], slack[head] = found
     weights = w + moved
-    slack = (slack + core.slack + _step_rounding(len(gone), n, penalty, weights, w, core.gradient)) * (1 + 2.0**-30)
-    return Core(weights, core.anchor, rest, slack, curvature)
+    known = np.abs(core.gradient) + np.abs(veil)
+    slack = (slack + core.slack + _step_rounding(len(gone), n, penalty, weights, w, known)) * (1 + 2.0**-30)
+    return Core(weights, core.anchor, rest + veil, slack, curvature)
 
 
 def _newton(
-    at: tuple[Curvature, int], gradient: Floats, z: Floats, penalty: float, known: tuple[float, float]
+    at: tuple[Curvature, int], gradient: Floats, z: Floats, penalty: float, fuzz: float
 ) -> tuple[Floats, Floats, float]:
     """Return (a step v, what the linear model leaves, the bound on the rest); again where a stale inverse left much."""
-    (curvature, head), (fuzz, slack) = at, known
-    little = LITTLE * math.sqrt(float(gradient @ gradient))
+    curvature, head = at
+    little = LITTLE * float(np.linalg.norm(gradient))
     v = -(curvature.inverse[head] @ gradient)
     bent = curvature.times(head, np.stack([v, z], axis=1))
-    for again in (True, True, False):
+    for last in range(1 - TRIES, 1):
         rest = gradient + bent[:, 0] + penalty * v
-        bound = _left((v, float(v @ bent[:, 0])), (z, float(z @ bent[:, 1])), fuzz)
-        if not again or math.sqrt(float(rest @ rest)) <= max(bound + slack, little):
+        if last == 0 or not float(np.linalg.norm(rest)) > little:
             break
         v = v - curvature.inverse[head] @ rest
         bent[:, 0] = curvature.times(head, v[:, None])[:, 0]
-    return v, rest, bound
+    return v, rest, _left((v, float(v @ bent[:, 0])), (z, float(z @ bent[:, 1])), fuzz)
 
 
 def _left(step: tuple[Floats, float], since: tuple[Floats, float], fuzz: float) -> float:
     """Return the bound of the module's opening for v and z, each with v'Av, and with the error of A itself."""
     size_v, size_z = (math.sqrt(float(x @ x)) * (1 + 2.0**-30) for x, _ in (step, since))
-    energy_v, energy_z = (max(0.0, e) + fuzz * s**2 for (_, e), s in ((step, size_v), (since, size_z)))
     far = REACH * (size_v + size_z)
-    if far > 500:
+    if not far <= 500:  # or not a number
         return math.inf
+    energy_v, energy_z = (max(0.0, e) + fuzz * s**2 for (_, e), s in ((step, size_v), (since, size_z)))
     grows = math.expm1(far) / far if far > 0 else 1.0
     return above(REACH * grows * (math.sqrt(energy_v * energy_z) + energy_v / 2) + fuzz * size_v)
 
@@ -203,25 +234,29 @@ def _step_rounding(m: int, n: int, penalty: float, after: Floats, before: Floats
     return np.asarray((lost + 8 * ROUNDOFF * (steep * size + m * REACH + norms(known))) * 1.001)
 
 
-def measured(core: Core, rows: Rows, penalty: float) -> Core:
-    """Return the core with its gradient measured: one pass over the kept rows."""
+@np.errstate(over="ignore", invalid="ignore")
+def measured(core: Core, rows: Rows, penalty: float, veil: Floats | float = 0.0) -> Core:
+    """Return the core with its gradient measured, less a veil: one pass over the kept rows."""
     total, n = penalty * len(rows), len(rows)
     gradient, error = rows.gradient(core.weights)
     size = total * norms(core.weights) + n * REACH * 2 * ROUNDOFF
-    return replace(core, gradient=gradient + total * core.weights, slack=(error + 8 * ROUNDOFF * size) * 1.001)
+    return replace(core, gradient=gradient + total * core.weights - veil, slack=(error + 8 * ROUNDOFF * size) * 1.001)
 
 
-def converge(core: Core, rows: Rows, penalty: float, aim: float, passes: int) -> tuple[Core, int]:
+def converge(
+    core: Core, rows: Rows, penalty: float, aim: float, passes: int, veil: Floats | float = 0.0
+) -> tuple[Core, int]:
     """Return (a core whose residual is at most `aim`, or as small as float64 can prove; passes over the rows).
 
     Newton steps with the curvature at hand, measured after each. A head that gains less than half gets its curvature
-    anew; one that gains nothing with a fresh curvature takes half the step.
+    anew; one that gains nothing with a fresh curvature takes half the step. With a `veil` it goes where the gradient
+    is the veil, and says how far from it it is.
     """
-    core, used = measured(core, rows, penalty), 1
+    core, used = measured(core, rows, penalty, veil), 1
     share, fresh = np.ones(len(core.slack)), np.zeros(len(core.slack), bool)
     while used < passes and core.residual > aim and (rough := core.norms > core.slack / 4).any() and share.all():
         steps = np.einsum("qij,jq->iq", core.curvature.inverse, core.gradient)
-        trial = measured(replace(core, weights=core.weights - share * rough * steps), rows, penalty)
+        trial = measured(replace(core, weights=core.weights - share * rough * steps), rows, penalty, veil)
         better, slow = trial.norms < core.norms, rough & (trial.norms > core.norms / 2)
         core, used = _mixed(core, trial, better), used + 1
         share = np.where(better | ~rough, 1.0, np.where(fresh, np.where(share > 1e-6, share / 2, 0.0), share))
@@ -245,6 +280,17 @@ def begin(rows: Rows, penalty: float, start: Floats | None = None) -> tuple[Core
     core, first = converge(core, rows, penalty, ROUGH * math.sqrt(n), MOST)
     core, then = converge(_renewed(core, rows, penalty, np.ones(q, bool)), rows, penalty, 0.0, MOST)
     return core, first + then + 1
+
+
+def check_minimum(core: Core, passes: int) -> None:
+    """Refuse a core that is not at the minimum.
+
+    Raises:
+        BadInput: how much of the gradient is left.
+    """
+    if not (core.norms <= np.maximum(FAR * core.slack, NEAR)).all() or not math.isfinite(core.residual):
+        left = f"a gradient of {core.residual:.3g} is left after {passes} passes"
+        raise BadInput(f"the fit did not reach its minimum: {left}", hint="Use a larger penalty.")
 
 
 def _renewed(core: Core, rows: Rows, penalty: float, heads: Mask) -> Core:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,14 +18,17 @@ from expunge.core.seeds import Key
 from expunge.models.encoding.scale import Scale
 from expunge.models.kept import Kept
 from expunge.models.linear.gram import MAX_COLUMNS
-from expunge.models.logistic.core import Bend, Core, Curvature, begin, measured
+from expunge.models.logistic.core import Core, anchored, begin, check_minimum
 from expunge.models.logistic.kept import Encoded
-from expunge.models.logistic.model import LogisticModel
+from expunge.models.logistic.model import LogisticModel, seal
 from expunge.models.logistic.rows import REACH
 
 if TYPE_CHECKING:
     from expunge.core.canonical import Arrays
-    from expunge.core.roles import Progress
+    from expunge.core.roles import Floats, Progress
+
+LEAST = 1e-12
+"""The least penalty, noise and clip, and one over the largest; float64 could not tell what lies beyond."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,10 @@ class Logistic:
     """Logistic regression; of more than two classes each against the rest.
 
     Minimises ``Σ ℓ(w·x) + (λn/2)‖w‖²`` to the limit of float64, and publishes ``w + b/(λn)``, b ~ N(0, σ²I). The
-    unpublished w, the curvature and b are secret. b comes from the key and from w, so no two versions share a draw,
-    and one version asked for twice gives one answer.
+    unpublished w, the curvature and b are secret. b comes from the key, the number of the version in the ledger, n and
+    w: each version has a draw of its own, also where w stays the same, and one asked for twice gives one answer. Two
+    models made of one (by taking this or that record out) share a draw only where n and w are equal as well.
+    What is published is rounded to a grid of about 2⁻²⁰ noise deviations, so that its low bits do not give w away.
 
     Attributes:
         penalty: λ, a record, > 0.
@@ -66,6 +71,7 @@ class Logistic:
         Raises:
             BadTarget, ClassVanished, BadData: nothing to learn, or not a target for this learner.
             TooLarge: too many records or columns.
+            BadInput: a hyper-parameter cannot be, or the penalty is too small for float64 to find the minimum.
         """
         self.check()
         labels, scale = class_labels(data), Scale.of(data, key)
@@ -73,37 +79,41 @@ class Logistic:
             raise TooLarge(f"{len(scale.names)} encoded columns, at most {MAX_COLUMNS - 1}", limit=MAX_COLUMNS - 1)
         encoded = Encoded.of(scale, labels, data, self.clip, progress)
         core, passes = begin(encoded.now.rows, self.penalty)
+        check_minimum(core, passes)
         entry = Entry(action="fit", forgotten=0, kept=len(data), residual=core.residual, passes=passes)
         ledger = self._ledger().adding(entry)
         return LogisticModel(self, Identity.of(self, data, key), key, Kept.of(data), encoded, core, ledger)
 
     def restore(self, arrays: Arrays, data: Dataset, key: Key) -> LogisticModel:
-        """Return the model that was saved as its state and memory; its residual is measured again.
+        """Return the model that was saved as its state and memory; gradient and curvature are taken again.
 
         Raises:
             StoreDamaged: the arrays are not those of this learner over these records, or the ledger does not stand.
 
-        Cost: one pass.
+        Cost: one pass, and n·d² for the curvature of each head.
         """
         self.check()
         labels, scale = class_labels(data), Scale.of(data, key)
         encoded = Encoded.of(scale, labels, data, self.clip)
         rows = encoded.now.rows
-        core, ledger = _read(arrays, (rows.answers.shape[1], 1 + len(scale.names))), _read_ledger(arrays)
+        weights, ledger = _read(arrays, (1 + len(scale.names), rows.answers.shape[1])), _read_ledger(arrays)
+        given = np.asarray(arrays.get("secret/seal", ()), np.uint8).tobytes()
+        if not hmac.compare_digest(given, seal(key, weights, ledger)):
+            raise StoreDamaged("the saved weights or their ledger were changed, or are another key's")
         if reason := ledger.broken(len(data)):
             raise StoreDamaged(f"the saved ledger does not stand: {reason}")
-        self._check_ledger(ledger, core, measured(core, rows, self.penalty))
+        core = anchored(weights, rows, self.penalty)
+        self._check_ledger(ledger, core)
         model = LogisticModel(self, Identity.of(self, data, key), key, Kept.of(data), encoded, core, ledger)
         check_saved(model, arrays)
         return model
 
-    def _check_ledger(self, ledger: Ledger, core: Core, found: Core) -> None:
-        """Refuse a ledger of other constants, or a core (and what is measured of it) that is not where it says."""
+    def _check_ledger(self, ledger: Ledger, core: Core) -> None:
+        """Refuse a ledger of other constants, or measured weights that are not where it says."""
         own = self._ledger()
         if (ledger.sigma, ledger.constants) != (own.sigma, own.constants):
             raise StoreDamaged("the saved ledger is another model's: its noise or its constants differ")
-        least = float(np.linalg.norm(np.maximum(found.norms - found.slack, 0.0)))
-        if not (core.residual <= ledger.residual and least <= ledger.residual):
+        if not core.least <= ledger.residual:
             raise StoreDamaged("the saved weights are not where the ledger says: their gradient is too large")
 
     def check(self) -> None:
@@ -112,27 +122,22 @@ class Logistic:
         Raises:
             BadInput: naming one.
         """
-        for name, value, least in (("penalty", self.penalty, 0), ("sigma", self.sigma, -1), ("clip", self.clip, 0)):
-            number = isinstance(value, int | float) and math.isfinite(value)
-            if not (number and value > least and value >= 0):
-                raise BadInput(f"{name} must be a {'positive' if least == 0 else 'non-negative'} number, not {value!r}")
+        for name, value in (("penalty", self.penalty), ("sigma", self.sigma), ("clip", self.clip)):
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not (number and LEAST <= value <= 1 / LEAST) and not (number and name == "sigma" and value == 0):
+                least = "0 or from" if name == "sigma" else "from"
+                raise BadInput(f"{name} must be a number, {least} {LEAST:g} to {1 / LEAST:g}, not {value!r}")
 
     def _ledger(self) -> Ledger:
         constants = (Constant(name="penalty", value=self.penalty), Constant(name="row norm at most", value=REACH))
         return Ledger(sigma=self.sigma, constants=constants)
 
 
-def _read(arrays: Arrays, shape: tuple[int, int]) -> Core:
-    q, d = shape
-    shapes = {"weights": (d, q), "anchor": (d, q), "gradient": (d, q), "slack": (q,), "curvature": (q, d, d)}
-    shapes |= {"inverse": (q, d, d), "error": (q,)}
-    found = {name: np.asarray(arrays.get(f"secret/{name}", ()), np.float64) for name in shapes}
-    odd = [name for name, array in found.items() if array.shape != shapes[name] or not np.isfinite(array).all()]
-    if odd:
-        raise StoreDamaged(f"the saved array 'secret/{odd[0]}' does not fit these records")
-    now = Bend(found["curvature"], found["error"], np.zeros((0, d)), np.zeros((0, q)))
-    parts = (found["weights"], found["anchor"], found["gradient"], found["slack"])
-    return Core(*parts, Curvature(now, found["inverse"]))
+def _read(arrays: Arrays, shape: tuple[int, int]) -> Floats:
+    found = np.asarray(arrays.get("secret/weights", ()), np.float64)
+    if found.shape != shape or not np.isfinite(found).all():
+        raise StoreDamaged("the saved array 'secret/weights' does not fit these records")
+    return found
 
 
 def _read_ledger(arrays: Arrays) -> Ledger:

@@ -26,7 +26,8 @@ class Removal:
     Guarantee: certified (ε, δ): no test tells the published model from retraining to the minimum and fresh noise
         better than ε and δ allow. It holds for the batch as a whole, however many records it names (no factor g as
         in group privacy), and for a request that reacts to earlier versions. Observers of all versions: `Ledger.rho`.
-        Nothing is promised about the unpublished weights and curvature, which stay secret.
+        Nothing is promised about the unpublished weights and curvature, which stay secret; with a public key (a
+        library seed) they do not, and the guarantee is only empirical.
         Numerics: float64 throughout; rounding is bounded and counted, and so is the optimiser's residual.
     Cost: d² a head and the forgotten records where the bound of the step is within budget; else a few passes over the
         kept records. A strongly convex problem never forces a scratch fit; a scale that moves does.
@@ -51,7 +52,7 @@ class Removal:
         return Budget(self.epsilon, self.delta)
 
     def promise(self, deployment: Deployment) -> Guarantee:
-        """Return the certified guarantee.
+        """Return the certified guarantee; of a model whose key is public only an empirical one.
 
         Raises:
             Unsupported: the model keeps no ledger, has no noise, or cannot be brought within the budget.
@@ -63,6 +64,7 @@ class Removal:
         """Return what the model plans; whether the data must be read is known exactly."""
         ids, model = deployment.targets(request), self._model(deployment)
         if not ids:
+            model.certificate(self.budget)
             return Prediction(seconds=0.0, p95_s=0.0, records_read=0, why="no training record is named")
         planned = model.plan_removal(ids, self.budget, self.passes)
         again = refit(deployment, request)
@@ -73,7 +75,7 @@ class Removal:
         """Return the deployment whose model took the records out.
 
         Raises:
-            Unsupported: the budget cannot be kept; nothing was changed.
+            Unsupported: the budget cannot be kept, also where no training record is named; nothing was changed.
         """
         self.promise(deployment)
         ids, before = deployment.targets(request), self._model(deployment)
@@ -84,12 +86,13 @@ class Removal:
         last = self._model(after).ledger.entries[-1]
         read = last.kept if ids and last.passes else len(ids)
         cost = Cost(seconds=seconds, records_read=read, refitted=bool(ids) and last.action == "refit")
-        guarantee = self._model(after).certificate(self.budget) if ids else self.promise(after)
-        return Outcome(after, guarantee, cost, repr(self))
+        guarantee, ledger = self._model(after).certificate(self.budget), self._model(after).ledger
+        told = (*guarantee.assumptions, f"the ledger of {len(ledger.entries)} versions is that of {ledger.digest()}")
+        return Outcome(after, guarantee.model_copy(update={"assumptions": told}), cost, repr(self))
 
     def _model(self, deployment: Deployment) -> Certifies:
-        if self.passes < 0:
-            raise BadInput(f"passes must be 0 or more, not {self.passes!r}")
+        if not isinstance(self.passes, int) or isinstance(self.passes, bool) or self.passes < 0:
+            raise BadInput(f"passes must be a whole number, 0 or more, not {self.passes!r}")
         model = deployment.model
         if not isinstance(model, Certifies):
             raise Unsupported(f"{type(model).__name__} keeps no ledger of removals", hint="Use native or retrain.")
