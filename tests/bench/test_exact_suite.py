@@ -138,9 +138,10 @@ def test_counted_signatures_become_a_test():
 def test_the_plan_names_every_run_once():
     names = [job.name(0) for job in suite.jobs()]
     assert len(names) == len(set(names))
-    assert {job.peer for job in suite.jobs()} - {"ours"} == {
-        p.name for p in (suite.HERE / "peers").iterdir() if (p / "run.py").exists()
-    }
+    planned = {job.peer for job in suite.jobs()} - {"ours"}
+    there = {p.name for p in (suite.HERE / "peers").iterdir() if (p / "run.py").exists()}
+    assert planned <= there
+    assert there - planned <= {"hedgecut"}  # it runs on the set that comes with its sources
 
 
 def test_the_page_says_when_nothing_was_run(monkeypatch, tmp_path):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DATA
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
@@ -31,6 +31,7 @@ from expunge.core.seeds import Key
 from expunge.models.graph.nodes import Nodes, without_features, without_links
 
 KEY = Key.public(0)
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 @pytest.mark.parametrize("learner", [Sgc(), Sgc(hops=1, bits=0), Sgc(hops=3, alpha=0.1, bits=9)], ids=repr)
