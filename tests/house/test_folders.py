@@ -67,7 +67,7 @@ def worlds() -> list[Deployment]:
         except ExpungeError:
             continue
         for y in (labels, X[:, 0] * 2.0):
-            data, key = Dataset.from_arrays(X, y), Key.public(7)
+            data, key = Dataset.from_arrays(X, y), Key(bytes(range(32)), "7")  # a public key certifies nothing
             try:
                 found.append(Deployment(learner, data, key, learner.fit(data, key)))
             except ExpungeError:
