@@ -14,6 +14,7 @@ from benchmarks.exact.ratios import Run, cpu, single
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "explanation" / "exact-scaling.svg"
 SHARES = ("1%", "2%", "5%", "10%")
+CURVE = ("synth10k", "synth100k", "synth1m", "synth10m")
 STYLES = {
     ("expunge", "forest"): ("C0", "o", "expunge forest"),
     ("expunge", "boosting"): ("C2", "s", "expunge boosting"),
@@ -27,7 +28,7 @@ def points(runs: list[Run], peer: str, variant: str, figure: Any) -> tuple[list[
     """Return rows and the median figure of a peer, over all scenes of the curve."""
     found: dict[int, list[float]] = {}
     for run in runs:
-        on = run["scene"] in ("synth10k", "synth100k", "synth1m") and (run["peer"], run["variant"]) == (peer, variant)
+        on = run["scene"] in CURVE and (run["peer"], run["variant"]) == (peer, variant)
         value = figure(run) if on else None
         if value is not None:
             found.setdefault(run["n"], []).append(value)
@@ -53,7 +54,7 @@ def draw(runs: list[Run], floor_s: float | None) -> plt.Figure:
     left.set(xscale="log", yscale="log", xlabel="rows", ylabel="CPU ms", title="One deletion")
     for variant in ("forest", "boosting"):
         colour, mark, _ = STYLES["expunge", variant]
-        for scene, style in (("synth10k", ":"), ("synth100k", "-"), ("synth1m", "--")):
+        for scene, style in zip(CURVE, (":", "-", "--", "-."), strict=True):
             here = [r for r in runs if r["scene"] == scene and r["series"] == "curve"]
             shares = [points(here, "expunge", variant, cpu(f"batch {share}")) for share in SHARES]
             if all(spent for _, spent in shares):

@@ -117,6 +117,7 @@ SCENES: dict[str, Callable[[], Split]] = {
     "synth10k": synthetic(10_000),
     "synth100k": synthetic(100_000),
     "synth1m": synthetic(1_000_000),
+    "synth10m": synthetic(10_000_000),
     "value": value,
     "law": law,
 }

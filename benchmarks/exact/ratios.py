@@ -70,6 +70,16 @@ def single(name: str = "mean", step: str = "single", deferred: bool = True) -> F
     return figure
 
 
+def settled(step: str = "single") -> Figure:
+    """Return the seconds of one deletion with the canonical weights after it, which a digest asks for."""
+
+    def figure(run: Run) -> float | None:
+        spread = run["steps"].get(step, {}).get("settled_ms")
+        return None if spread is None else float(spread["mean"]) / 1e3
+
+    return figure
+
+
 def wall(run: Run) -> float | None:
     """Return the wall seconds of one deletion, for peers that tell no CPU time of theirs."""
     told = run["steps"].get("single", {})

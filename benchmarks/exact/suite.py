@@ -39,6 +39,8 @@ FORESTS = (
     "forest, all rows in all trees, depth 10",
     "forest, all rows in all trees, depth 20",
 )
+SHARDS = ("LightGBM in 8 shards", "XGBoost in 8 shards")
+NETWORKS = ("network", "network in 10 shards", "network in 10 shards of 5 slices")
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,11 @@ def jobs() -> Iterator[Job]:
         yield Job(scene, "dynfrs", "lazy")
         if scene == "cardio":  # elsewhere (one-hot, forty continuous columns) its spare variants fill the memory
             yield Job(scene, "hedgecut", "100 trees")
+        if scene == "synth100k":
+            for shards in SHARDS:
+                yield Job(scene, "ours", shards, singles=20, batches="10%")
+            for network in NETWORKS:
+                yield Job(scene, "ours", network, singles=5, batches="100", repeats=1)
         yield Job(scene, "hessboost", "online exact", singles=3)
         yield Job(scene, "hessboost", "online approximate", singles=10)
     yield from _curve()
@@ -93,12 +100,15 @@ def jobs() -> Iterator[Job]:
 
 
 def _curve() -> Iterator[Job]:
-    """Yield the points of the scaling curve: rows from ten thousand to a million, batches from 1 to 10 %."""
+    """Yield the points of the scaling curve: rows from ten thousand to ten million, batches from 1 to 10 %."""
     for scene, singles in (("synth10k", 200), ("synth1m", 50)):
         for variant in ("forest", "boosting"):
             yield Job(scene, "ours", variant, singles=singles, batches=SHARES, series="curve")
         for peer in ("lightgbm", "xgboost", "hessboost"):
             yield Job(scene, peer, "boosting", series="curve")
+    yield Job("synth10m", "ours", "forest", singles=50, batches=SHARES, repeats=1, series="curve")
+    yield Job("synth10m", "ours", "boosting", singles=10, batches="1%,10%", repeats=1, series="curve")
+    yield Job("synth10m", "lightgbm", "boosting", repeats=1, series="curve")
     for variant in ("forest", "boosting"):
         yield Job("synth100k", "ours", variant, singles=20, batches=SHARES, series="curve")
     yield Job("synth10k", "dare_rf", "depth 10, k 25", singles=60, series="curve")

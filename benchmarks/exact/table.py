@@ -152,29 +152,29 @@ def _why(run: Run) -> str:
 def head_table(runs: list[Run]) -> list[str]:
     """Return the heads and the recommender: each deletion, with the prediction after it, beside a scratch fit."""
     lines = [
-        "| learner | rows | fit s | deletion and first prediction, ms mean, by size | scratch s | promise kept |",
-        "|---|---|---|---|---|---|",
+        "| learner | rows | fit s | deletion and first prediction, ms mean, by size | deletion and the canonical weights,"
+        " ms mean, by size | scratch s | promise kept |",
+        "|---|---|---|---|---|---|---|",
     ]
     for scene in ("gram", "logit", "ease"):
         here = [r for r in runs if r["scene"] == scene]
         if not here or "fit" not in here[0]["steps"]:
-            lines.append(f"| {scene} | | {_why(here[0]) if here else 'not run'} | | | |")
+            lines.append(f"| {scene} | | {_why(here[0]) if here else 'not run'} | | | | |")
             continue
-        cells = []
-        for step in here[0]["steps"]:
-            if step == "single" or step.startswith("batch "):
-                spent = [
-                    (r["steps"][step].get("served_ms") or r["steps"][step]["single_ms"])["mean"]
-                    for r in here
-                    if step in r["steps"]
-                ]
-                cells.append(f"{step.removeprefix('batch ')}: {_spread(spent)}")
         kept = "**void**" if any(void(r) for r in here) else "yes"
         lines.append(
-            f"| {here[0]['variant']} | {here[0]['n']:,} | {_spread(_step(here, 'fit', 'cpu_s'))} | {'; '.join(cells)} |"
-            f" {_spread(_step(here, 'scratch', 'cpu_s'))} | {kept} |"
+            f"| {here[0]['variant']} | {here[0]['n']:,} | {_spread(_step(here, 'fit', 'cpu_s'))} |"
+            f" {_sizes(here, 'served_ms')} | {_sizes(here, 'settled_ms')} | {_spread(_step(here, 'scratch', 'cpu_s'))} |"
+            f" {kept} |"
         )
     return lines
+
+
+def _sizes(runs: list[Run], name: str) -> str:
+    """Return the mean of a figure by the size of the deletion."""
+    steps = [s for s in runs[0]["steps"] if s == "single" or s.startswith("batch ")]
+    told = {step: _spread(_step(runs, step, name, "mean")) for step in steps}
+    return "; ".join(f"{step.removeprefix('batch ')}: {text}" for step, text in told.items() if text != "–") or "–"
 
 
 def left_out(runs: list[Run]) -> list[str]:

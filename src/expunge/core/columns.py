@@ -154,6 +154,8 @@ def normal_ids(values: Iterable[Any], what: str) -> npt.NDArray[Any]:
     Raises:
         BadData: an id is missing, or neither an integer nor a string, or not valid Unicode.
     """
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iu" and np.can_cast(values.dtype, np.int64):
+        return values.astype(np.int64)
     listed = values.tolist() if isinstance(values, np.ndarray) else list(values)
     if all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in listed):
         try:

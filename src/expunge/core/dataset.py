@@ -53,6 +53,10 @@ def _labels(y: npt.NDArray[Any]) -> Column:
         if not np.isfinite(y).all():
             raise BadTarget("y holds missing or infinite values")
         return Column("number", y.astype(np.float64))
+    if y.dtype.kind in "biuU":  # none can be missing: each distinct label is read once
+        distinct, codes = np.unique(y, return_inverse=True)
+        labels = Column.of_texts([str(v) for v in distinct])
+        return Column(labels.kind, labels.values[codes], labels.vocabulary)
     lost = sum(value is None or (isinstance(value, float) and np.isnan(value)) for value in y.tolist())
     if lost:
         raise BadTarget(f"y is missing in {lost} of {len(y)} rows", rows=lost)
@@ -173,7 +177,7 @@ class Dataset:
         if len(names) != d or len(set(names)) != d:
             raise BadData(f"X has {d} columns and needs as many names, all different, not {names}")
         target = None if y is None else _labels(np.asarray(y))
-        record_ids = normal_ids(range(n) if ids is None else ids, "record id")
+        record_ids = normal_ids(np.arange(n) if ids is None else ids, "record id")
         return cls(
             columns={name: Column("number", table[:, j].copy()) for j, name in enumerate(names)},
             ids=record_ids,
