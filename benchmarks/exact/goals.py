@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.exact.ratios import Figure, Ratio, Run, cpu, fastest, memory, pick, ratio, reason, settled, single, wall
+from benchmarks.exact.ratios import (
+    Figure,
+    Ratio,
+    Run,
+    copied,
+    cpu,
+    fastest,
+    memory,
+    pick,
+    ratio,
+    reason,
+    settled,
+    single,
+    wall,
+)
 
 ALL = "forest, all rows in all trees, depth 10"
 DARE = ("dare-rf", "dare_rf", "depth 10, k 25")
@@ -203,4 +217,6 @@ def _forest(runs: list[Run]) -> list[Goal]:
             ),
             Goal("XG12", f"one deletion against a refit, {scene}", "our own refit", 200, 500, own),
         ]
-    return found
+    ours = pick(runs, SYNTH, "expunge", "forest")
+    apart = ratio(ours, ours, cpu("scratch"), copied)
+    return [*found, Goal("XG11", "audit: a model without one record", "our own refit", 300, 1000, apart)]

@@ -80,6 +80,12 @@ def settled(step: str = "single") -> Figure:
     return figure
 
 
+def copied(run: Run) -> float | None:
+    """Return the seconds of one deletion into a model of its own, the one before left as it was."""
+    spread = run["steps"].get("scratch", {}).get("copied_ms")
+    return None if spread is None else float(spread["mean"]) / 1e3
+
+
 def wall(run: Run) -> float | None:
     """Return the wall seconds of one deletion, for peers that tell no CPU time of theirs."""
     told = run["steps"].get("single", {})

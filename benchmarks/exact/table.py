@@ -152,8 +152,8 @@ def _why(run: Run) -> str:
 def head_table(runs: list[Run]) -> list[str]:
     """Return the heads and the recommender: each deletion, with the prediction after it, beside a scratch fit."""
     lines = [
-        "| learner | rows | fit s | deletion and first prediction, ms mean, by size | deletion and the canonical weights,"
-        " ms mean, by size | scratch s | promise kept |",
+        "| learner | rows | fit s | deletion and first prediction, ms mean, by size |"
+        " deletion and the canonical weights, ms mean, by size | scratch s | promise kept |",
         "|---|---|---|---|---|---|---|",
     ]
     for scene in ("gram", "logit", "ease"):
@@ -161,12 +161,16 @@ def head_table(runs: list[Run]) -> list[str]:
         if not here or "fit" not in here[0]["steps"]:
             lines.append(f"| {scene} | | {_why(here[0]) if here else 'not run'} | | | | |")
             continue
-        kept = "**void**" if any(void(r) for r in here) else "yes"
-        lines.append(
-            f"| {here[0]['variant']} | {here[0]['n']:,} | {_spread(_step(here, 'fit', 'cpu_s'))} |"
-            f" {_sizes(here, 'served_ms')} | {_sizes(here, 'settled_ms')} | {_spread(_step(here, 'scratch', 'cpu_s'))} |"
-            f" {kept} |"
+        cells = (
+            here[0]["variant"],
+            f"{here[0]['n']:,}",
+            _spread(_step(here, "fit", "cpu_s")),
+            _sizes(here, "served_ms"),
+            _sizes(here, "settled_ms"),
+            _spread(_step(here, "scratch", "cpu_s")),
+            "**void**" if any(void(r) for r in here) else "yes",
         )
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
