@@ -50,6 +50,16 @@ def parameters(command: Any) -> set[str]:
     return {option for p in command.params for option in [*p.opts, *p.secondary_opts] if option.startswith("-")}
 
 
+@pytest.mark.parametrize("page", pages.pages(), ids=pages.name)
+def test_tests_that_are_named_exist(page: Path) -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page.read_text(encoding="utf-8"))
+    bodies = {path: (ROOT / path).read_text(encoding="utf-8") if (ROOT / path).is_file() else "" for path, _ in named}
+    missing = [
+        f"{path}::{name}" for path, name in named if not bodies[path] or (name and f"def {name}(" not in bodies[path])
+    ]
+    assert not missing
+
+
 @pytest.mark.parametrize("page", sorted(generator().PAGES))
 def test_generated_pages_are_current(page: str) -> None:
     made = generator().PAGES[page]()
