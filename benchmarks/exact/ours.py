@@ -6,6 +6,7 @@ Run by the suite in a process of its own: ``python -m benchmarks.exact.ours SCEN
 from __future__ import annotations
 
 import argparse
+import importlib
 import platform
 import time
 import tomllib
@@ -326,7 +327,10 @@ SUBJECTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "ease": ease,
     "value": value,
     "law": law,
+    "grid": grid,
+    "crafted": lambda args: importlib.import_module("benchmarks.exact.crafted").crafted(args),
 }
+"""What is not a plain table of two classes: by scene, or by variant."""
 
 
 def main() -> int:
@@ -338,7 +342,7 @@ def main() -> int:
     parser.add_argument("--batches", default="100,1000,10%")
     parser.add_argument("--scale", type=float, default=1.0)
     args = parser.parse_args()
-    run = SUBJECTS.get(Path(args.scene).stem, grid if args.variant == "grid" else classifier)
+    run = SUBJECTS.get(Path(args.scene).stem) or SUBJECTS.get(args.variant, classifier)
     try:
         run(args)
     except ExpungeError as error:

@@ -97,6 +97,7 @@ def jobs() -> Iterator[Job]:
     yield Job("law", "dare_rf", "", singles=6000)
     yield Job("law", "dynfrs", "", singles=40_000)
     yield Job("synth100k", "ours", "grid", singles=3000, repeats=1)
+    yield Job("synth100k", "ours", "crafted", singles=2000)
 
 
 def _curve() -> Iterator[Job]:

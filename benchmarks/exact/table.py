@@ -63,7 +63,7 @@ def _bits(runs: list[Run]) -> str:
 
 def scene_table(runs: list[Run], scene: str) -> list[str]:
     """Return the table of one scene: a row a peer and variant, ours first."""
-    here = [r for r in runs if r["scene"] == scene and r["series"] == "peers" and "fit" in r["steps"]]
+    here = [r for r in runs if (r["scene"], r["series"]) == (scene, "peers") and "fit" in r["steps"]]
     if not here:
         return []
     title = f"### {scene} ({data.NAMES[scene]}): {here[0]['n']:,} rows, {here[0]['d']} columns"
@@ -181,6 +181,25 @@ def _sizes(runs: list[Run], name: str) -> str:
     return "; ".join(f"{step.removeprefix('batch ')}: {text}" for step, text in told.items() if text != "–") or "–"
 
 
+def crafted_table(runs: list[Run]) -> list[str]:
+    """Return the rows chosen to be expensive, beside rows at random and the bound that the plan states."""
+    here = [r for r in runs if r["variant"] == "crafted" and "scratch" in r["steps"]]
+    if not here:
+        return ["Not measured."]
+    lines = [
+        "| the attacker | random rows, ms: mean / max | the dearest 200, ms: mean / max | bound, ms | bits of a refit |",
+        "|---|---|---|---|---|",
+    ]
+    bound = _spread(_step(here, "scratch", "bound_ms"))
+    for step in ("known key", "unknown key"):
+        told = [
+            " / ".join(_spread(_step(here, step, name, figure)) for figure in ("mean", "max"))
+            for name in ("random_ms", "chosen_ms")
+        ]
+        lines.append(f"| {step} | {' | '.join(told)} | {bound} | {_bits(here)} |")
+    return lines
+
+
 def left_out(runs: list[Run]) -> list[str]:
     """Return what was not measured, and why."""
     found = {}
@@ -229,6 +248,7 @@ def sections() -> list[str]:
     for scene in SCENES:
         lines += scene_table(runs, scene)
     lines += ["### Heads and a recommender", "", *head_table(runs), ""]
+    lines += ["### Rows chosen to be expensive", "", *crafted_table(runs), ""]
     lines += ["### Floors", "", *floor_table(), ""]
     return [*lines, "### Left out", "", *(left_out(runs) or ["Nothing."])]
 
