@@ -187,7 +187,7 @@ def crafted_table(runs: list[Run]) -> list[str]:
     if not here:
         return ["Not measured."]
     lines = [
-        "| the attacker | random rows, ms: mean / max | the dearest 200, ms: mean / max | bound, ms | bits of a refit |",
+        "| attacker | random rows, ms: mean / max | the dearest 200: mean / max | bound, ms | bits of a refit |",
         "|---|---|---|---|---|",
     ]
     bound = _spread(_step(here, "scratch", "bound_ms"))
