@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.exact import ours, steps
+from benchmarks.exact import steps
+from benchmarks.exact.learners import VARIANTS, built, table, version, warm
 from expunge.core.seeds import Key
 
 CHOSEN = 200
@@ -24,10 +25,10 @@ def crafted(args: argparse.Namespace) -> None:
     Rows that move the learnt range of a column cost a fit; the plan says so, and they are counted apart.
     """
     scene = steps.load(args.scene)
-    whole = ours.table(scene["X"], scene["y"], np.arange(len(scene["y"])))
-    learner = ours.built(ours.VARIANTS["forest"])
-    ours.warm(learner, scene)
-    lines = steps.of("expunge", ours.version(), scene, args, "crafted", learner=repr(learner))
+    whole = table(scene["X"], scene["y"], np.arange(len(scene["y"])))
+    learner = built(VARIANTS["forest"])
+    warm(learner, scene)
+    lines = steps.of("expunge", version(), scene, args, "crafted", learner=repr(learner))
     model = learner.fit(whole, Key.public(args.seed))
     candidates = [r for r in scene["order"][: args.singles].tolist() if not _moves(model, r)]
     costs = spent(model, candidates)

@@ -6,90 +6,22 @@ Run by the suite in a process of its own: ``python -m benchmarks.exact.ours SCEN
 from __future__ import annotations
 
 import argparse
-import importlib
 import platform
 import time
-import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.exact import data, steps
+from benchmarks.exact import crafted, data, steps
+from benchmarks.exact.learners import VARIANTS, Variant, built, dropped, probability, size, table, version, warm
 from expunge import catalog
 from expunge.core.dataset import Dataset
 from expunge.core.errors import ExpungeError
-from expunge.core.roles import Learner, Prepares
+from expunge.core.roles import Learner
 from expunge.core.seeds import Key
 from expunge.core.world import Shadows, World
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A learner of the catalogue with hyper-parameters, and what is done with it."""
-
-    learner: str
-    params: dict[str, Any] = field(default_factory=dict)
-
-
-VARIANTS = {
-    "forest": Variant("forest"),
-    "forest, 30 trees a row": Variant("forest", {"trees_per_owner": 30, "sample": 1024}),
-    "forest, all rows in all trees, depth 10": Variant(
-        "forest", {"trees_per_owner": 100, "max_depth": 10, "min_split": 2}
-    ),
-    "forest, all rows in all trees, depth 20": Variant(
-        "forest", {"trees_per_owner": 100, "max_depth": 20, "min_split": 2}
-    ),
-    "boosting": Variant("boosting"),
-    "LightGBM in 8 shards": Variant("sharded", {"learner": "lightgbm", "n_shards": 8}),
-    "XGBoost in 8 shards": Variant("sharded", {"learner": "xgboost", "n_shards": 8}),
-    "network": Variant("sharded", {"learner": "network", "n_shards": 1}),
-    "network in 10 shards": Variant("sharded", {"learner": "network", "n_shards": 10}),
-    "network in 10 shards of 5 slices": Variant("sharded", {"learner": "network", "n_shards": 10, "n_slices": 5}),
-}
-
-
-def version() -> str:
-    """Return the version of this checkout."""
-    return str(tomllib.loads((data.ROOT / "pyproject.toml").read_text())["project"]["version"])
-
-
-def built(variant: Variant) -> Learner:
-    learner: Learner = catalog.build("learner", variant.learner, **variant.params)
-    if isinstance(learner, Prepares):
-        learner.prepare(lambda line: None)
-    return learner
-
-
-def table(X: np.ndarray, y: np.ndarray, ids: np.ndarray) -> Dataset:
-    return Dataset.from_arrays(X, np.where(y == 1, "yes", "no"), ids=ids)
-
-
-def probability(model: Any, X: np.ndarray) -> np.ndarray:
-    logits = np.asarray(model.logits(Dataset.from_arrays(X)))
-    if logits.shape[1] == 1:
-        return 1 / (1 + np.exp(-logits[:, 0]))
-    return 1 / (1 + np.exp(np.clip(logits[:, 0] - logits[:, 1], -700, 700)))
-
-
-def dropped(model: Any, rows: list[int]) -> Any:
-    """Forget in place where the model can, as peers do; else take the new model for the old."""
-    if hasattr(model, "forget"):
-        model.forget(rows)
-        return model
-    return model.without(rows)
-
-
-def size(model: Any) -> int:
-    """Return what a model says it holds: for predicting, and for forgetting again."""
-    told = getattr(model, "nbytes", None)
-    if told is None:
-        arrays = {**model.state(), **(model.memory() if hasattr(model, "memory") else {})}
-        return sum(int(np.asarray(a).nbytes) for a in arrays.values())
-    return int(sum(told)) if isinstance(told, tuple) else int(told)
 
 
 def classifier(args: argparse.Namespace) -> None:
@@ -131,17 +63,6 @@ def classifier(args: argparse.Namespace) -> None:
         held=size,
         check=check,
     )
-
-
-def warm(learner: Learner, scene: dict[str, np.ndarray]) -> None:
-    """Compile whatever a fit, a deletion and a prediction compile, on two thousand rows."""
-    n = min(2000, len(scene["y"]))
-    small = table(scene["X"][:n], scene["y"][:n], np.arange(n))
-    model = learner.fit(small, Key.public(0))
-    model = dropped(model, [1])
-    model = dropped(model, list(range(2, max(3, n // 10))))
-    probability(model, scene["Xt"][:10])
-    model.digest()
 
 
 def ridge(args: argparse.Namespace) -> None:
@@ -328,7 +249,7 @@ SUBJECTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "value": value,
     "law": law,
     "grid": grid,
-    "crafted": lambda args: importlib.import_module("benchmarks.exact.crafted").crafted(args),
+    "crafted": crafted.crafted,
 }
 """What is not a plain table of two classes: by scene, or by variant."""
 
