@@ -1,10 +1,10 @@
-"""Run every suite (or those named): python -m benchmarks [forest …]."""
+"""Run every suite (or those named): python -m benchmarks [forest planner …]."""
 
 import sys
 
-from benchmarks import forest, table
+from benchmarks import forest, planner, table
 
-SUITES = {"forest": forest.main}
+SUITES = {"forest": forest.main, "planner": planner.main}
 
 
 def main() -> int:

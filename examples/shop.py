@@ -48,7 +48,7 @@ def train() -> tuple[Deployment, dict[str, str]]:
     model = learner.fit(train_set, key)
     people, films = len(np.unique(train_set.subjects)), len(model.shelf().words)
     print(f"{len(train_set):,} ratings of {people:,} customers, {films:,} films to recommend")
-    return Deployment(learner, train_set, key, model, holdout), titles
+    return Deployment(learner, train_set, key, model, holdout, fit_s=model.fit_s), titles
 
 
 def main() -> None:
@@ -71,19 +71,23 @@ def main() -> None:
 
     done = fulfil(ForgetRequest(subject=customer), shop, policy=policy, issuer=issuer, log=log)
     after = done.deployment
-    print(f"plan: {done.plan.why}")
+    print(f"how the shop forgets: {done.plan.why}")
     print(f"now a stranger, they see what most people rated: {best(after)}")
     fresh = shop.learner.fit(after.data, shop.key)  # a shop that never had this customer
-    print(f"forgotten model {after.model.digest()[:32]}…\nnever saw them  {fresh.digest()[:32]}…")
-    print("  " + verify(done.receipt, pinned).lines()[0])
+    print("fingerprints of the weights; `bits-here` above means: equal under one build of the numerical libraries")
+    print(f"  learnt, then forgot them  {after.model.digest()[:32]}…")
+    print(f"  never saw them            {fresh.digest()[:32]}…")
+    print(f"  the same weights: {'yes' if after.model.digest() == fresh.digest() else 'NO'}")
+    print(f"their receipt: {verify(done.receipt, pinned).lines()[0]}")
 
     # The film at the top is withdrawn: every rating of it goes, whoever gave it.
     film, _ = after.model.recommend("somebody new", k=1)[0]
     ids = tuple(after.model.taken().of_item(film))
     gone = fulfil(ForgetRequest(records=ids), after, policy=policy, issuer=issuer, log=log)
     words = gone.deployment.model.shelf().words
-    print(f"\n{titles[film]!r} is withdrawn: {len(ids)} ratings gone, still on the shelf: {film in words}")
-    print("  " + verify(gone.receipt, pinned).lines()[0])
+    print(f"\nits distributor withdraws {titles[film]!r}: {len(ids)} ratings of it are forgotten, whoever gave them")
+    print(f"can the shop still recommend it: {'YES' if film in words else 'no'}")
+    print(f"the distributor's receipt: {verify(gone.receipt, pinned).lines()[0]}")
 
 
 if __name__ == "__main__":

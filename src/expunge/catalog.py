@@ -156,6 +156,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry("probe", "membership", "expunge.audit.membership:Membership", "Whether the forgotten records still show."),
     Entry("probe", "cost", "expunge.audit.cost:CostProbe", "What unlearning took, beside retraining."),
     Entry("probe", "law", "expunge.audit.law:Law", "Whether forgetting and refitting have one law, over fresh keys."),
+    Entry("probe", "ghosts", "expunge.audit.ghosts:Ghosts", "Whether forgotten vectors still lie in what is written."),
     Entry(
         "attack",
         "split-value",

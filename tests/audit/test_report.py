@@ -98,7 +98,10 @@ def test_ids_are_unique_and_figures_described(page):
 
 
 def test_every_number_on_the_page_is_in_the_record(made, page):
-    known = np.array(sorted({*numbers_of(made.as_json())}))
+    times = [e.value for e in made.evidence if "seconds" in e.name] + [o.seconds or 0.0 for o in made.done.options]
+    times += [made.done.prediction.seconds] if made.done.prediction and made.done.prediction.seconds else []
+    written = {t * scale for t in times for scale in (1e3, 1e6, 1 / 60)}  # in milliseconds, microseconds, minutes
+    known = np.array(sorted({*numbers_of(made.as_json()), *written}))
     template = " ".join((*wording.ALWAYS, wording.promise(made.guarantee), *wording.MEASURES.values()))
     fixed = {float(n) for n in re.findall(r"\d+(?:\.\d+)?", template)} | {10.0, 95.0, 256.0}
     text = unescape(" ".join(Text(page).text)).replace(",", "").replace("−", "-")

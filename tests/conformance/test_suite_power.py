@@ -12,6 +12,7 @@ from conformance.stump import Stump
 
 from expunge.core.conformance import (
     ConformanceFailure,
+    check_examples,
     check_learner,
     check_unlearner,
     learner_checks,
@@ -287,3 +288,67 @@ def test_the_tree_that_the_mutants_are_made_of_is_exact(run):
 @pytest.mark.parametrize("mutation", FAMOUS)
 def test_famous_mistakes_are_caught_in_every_run(mutation):
     assert all(first_failure(Stump(mutation), run) for run in range(20))
+
+
+EXAMPLES = 100
+"""Within so many random examples each famous mistake must be caught (spec section 2, power)."""
+
+
+def caught_by_examples(mutation, run):
+    """Say whether random examples that no other run has catch a mutant."""
+    try:
+        check_examples(Stump(mutation), tiny_world, EXAMPLES, first=1000 * run)
+    except ConformanceFailure:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("run", range(3))
+def test_random_examples_find_nothing_in_the_tree_that_the_mutants_are_made_of(run):
+    check_examples(Stump(), tiny_world, EXAMPLES, first=1000 * run)
+
+
+@pytest.mark.parametrize("mutation", FAMOUS)
+def test_famous_mistakes_are_caught_by_random_examples(mutation):
+    assert all(caught_by_examples(mutation, run) for run in range(3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutation", FAMOUS)
+def test_famous_mistakes_are_caught_by_random_examples_in_twenty_runs_of_twenty(mutation):
+    assert all(caught_by_examples(mutation, run) for run in range(20))
+
+
+def test_an_example_says_how_to_see_it_again():
+    learner = Stump("hash by position")
+    with pytest.raises(ConformanceFailure, match=r"^example 70\d: ") as failure:
+        check_examples(learner, tiny_world, EXAMPLES, first=700)
+    seed = int(str(failure.value).split()[1].rstrip(":"))
+    with pytest.raises(ConformanceFailure, match=f"^example {seed}: "):
+        check_examples(learner, tiny_world, 1, first=seed)
+
+
+class Half(Counts):
+    """Forgets, but does not say what that costs: `Forgets` is then not what it is."""
+
+    plan = property()
+
+
+def test_forgetting_without_a_plan_does_not_go_unchecked():
+    with pytest.raises(ConformanceFailure, match=r"forgetting_is_whole: .*only \['without'\]"):
+        check_learner(MutantLearner(kind=Half), tiny_world)
+
+
+class Picky(Stump):
+    """Stumbles over records without a target instead of refusing them."""
+
+    def fit(self, data, key, progress=None):
+        if data.target is None:
+            raise ValueError("no target")
+        return super().fit(data, key)
+
+
+def test_a_learner_that_stumbles_is_told_what_to_do():
+    with pytest.raises(ConformanceFailure, match=r"ValueError \(no target\).*check_learner\(learner, tiny_world\)"):
+        check_learner(Picky())
+    check_learner(Picky(), tiny_world)

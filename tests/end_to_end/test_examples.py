@@ -10,7 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SAYS = {
     "clinic.py": ("likeness.equal@after         1 [1, 1]", "Verified: signed by", "is refused: signature-invalid"),
-    "shop.py": ("asks to be forgotten", "still on the shelf: False", "Verified: signed by"),
+    "shop.py": (
+        "asks to be forgotten",
+        "can the shop still recommend it: no",
+        "the same weights: yes",
+        "Verified: signed by",
+    ),
 }
 
 
@@ -33,7 +38,9 @@ def test_the_example_runs(name, tmp_path):
     for line in SAYS[name]:
         assert line in done.stdout
     digests = [
-        line.split()[-1] for line in done.stdout.splitlines() if line.startswith(("forgotten model", "never saw"))
+        line.split()[-1]
+        for line in done.stdout.splitlines()
+        if line.strip().startswith(("forgotten model", "learnt, then", "never saw"))
     ]
     assert len(digests) == 2
     assert digests[0] == digests[1]

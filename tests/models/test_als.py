@@ -93,6 +93,12 @@ def test_two_tastes_are_told_apart():
     assert np.mean(found) > 0.95
 
 
+def test_factors_that_overflow_are_said():
+    shop = Dataset({"item": Column.of_texts(["x", "y", "x"])}, np.arange(3), np.array(["a", "a", "b"]))
+    with pytest.raises(BadInput, match="not numbers"):
+        ImplicitAls(n_factors=8, penalty=1e-18, sweeps=3, n_shards=1).fit(shop, KEY)
+
+
 def test_saved_arrays_must_fit_and_parameters_must_be_sound():
     data = tiny_shop(1)
     arrays = arrays_of(SMALL.fit(data, KEY))

@@ -216,3 +216,28 @@ def test_damaged_arrays_are_refused():
         NaiveBayes().restore(arrays, data, KEY)
     with pytest.raises(StoreDamaged):
         NaiveBayes().restore({}, data, KEY)
+
+
+def deletions(n, n_singles, batch):
+    """Return (naive Bayes after deletions one by one and in batches until a tenth is gone, that of a fresh fit)."""
+    draw = np.random.Generator(np.random.PCG64(3))
+    X = draw.normal(size=(n, 40))
+    data = Dataset.from_arrays(X, np.where(X[:, 0] + draw.normal(size=n) > 0, "yes", "no"))
+    model, order = NaiveBayes().fit(data, KEY), draw.permutation(n)
+    for row in order[:n_singles].tolist():
+        model = model.without([row])
+    for at in range(n_singles, n // 10, batch):
+        model = model.without(order[at : min(at + batch, n // 10)].tolist())
+    return model, NaiveBayes().fit(data.take(np.sort(order[n // 10 :])), KEY)
+
+
+def test_a_tenth_of_ten_thousand_records_of_forty_columns():
+    model, fresh = deletions(10_000, 300, 70)
+    same_bits(arrays_of(model), arrays_of(fresh))
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_deletions_from_a_million_equal_scratch():
+    model, fresh = deletions(1_000_000, 20_000, 1_000)
+    same_bits(arrays_of(model), arrays_of(fresh))
+    assert model.digest() == fresh.digest()

@@ -99,3 +99,14 @@ def test_bad_input():
     arrays["sums"] = arrays["sums"] + 1
     with pytest.raises(StoreDamaged):
         SumBayes().restore(arrays, data, KEY)
+
+
+def test_a_missing_truth_value_is_neither_yes_nor_forgotten_about():
+    flags = np.array([1.0, 0.0, np.nan, np.nan] * 10)
+    ids = np.arange(40)
+    data = Dataset({"b": Column("boolean", flags)}, ids, ids, Column.of_texts(["no", "yes"] * 20))
+    model = SumBayes("bernoulli").fit(data, KEY)
+    assert model.sums.sums.tolist() == [[10, 10], [0, 10]]  # of each class: yes, missing
+    assert model.sums.sizes.tolist() == [20, 20]
+    gone = [2, 3, 6, 7, 10, 11]
+    same_bits(arrays_of(model.without(gone)), arrays_of(SumBayes("bernoulli").fit(data.without(gone), KEY)))

@@ -253,6 +253,126 @@ def test_crossing_a_power_of_two_draws_at_another_rate():
     assert_same(model.without(ids).adding(data.only(ids)), model)
 
 
+@pytest.mark.parametrize(
+    "ask", [lambda model: model.state(), lambda model: model.memory(), lambda model: model.digest()]
+)
+def test_nothing_of_the_forgotten_is_left_once_the_state_was_asked_for(ask):
+    """Spec X08: a record that was only marked is out of records and histograms before state, memory and digest."""
+    data = mixed(240, 1)
+    calm = replace(SMALL, min_gain=8.0, min_rows=10)
+    model, marked = calm.fit(data, KEY), 0
+    for i in data.ids[:20].tolist():
+        after = model.without([i])
+        marked += sum(len(r.gone) for r in after.now.chains[0])
+        ask(after)
+        assert i not in after.now.source.ids.tolist()
+        assert len(after.now.alive) == len(after.now.records.owners) == len(after)
+        assert not any(len(r.gone) for r in after.now.chains[0])
+    assert marked
+    fresh = calm.fit(data.without([data.ids[19]]), KEY)
+    for a, b in zip(after.now.chains[0], fresh.now.chains[0], strict=True):
+        assert np.array_equal(a.sums.hist, b.sums.hist)
+
+
+def owned(n: int, sizes: list[int], seed: int) -> Dataset:
+    """Records of owners with so many records each, and of owners with one; half of them are duplicates."""
+    data = mixed(n, seed)
+    twin = np.arange(n) // 2 * 2
+    columns = {name: c.take(twin) for name, c in data.columns.items()}
+    owners = np.concatenate([np.repeat(np.arange(len(sizes)), sizes), len(sizes) + np.arange(n)])[:n]
+    return replace(data, columns=columns, subjects=np.array([f"s{v}" for v in owners]))
+
+
+@settings(max_examples=40)
+@given(
+    n=st.sampled_from([90, 127, 128, 129, 200, 257]),
+    seed=st.integers(0, 10**4),
+    sizes=st.sampled_from([[64], [40, 30], [20, 20, 20, 20]]),
+    which=st.sampled_from(["a heavy owner", "everyone else", "one round's sample"]),
+    learner=st.sampled_from([SMALL, LEAN]),
+    parts=st.integers(1, 3),
+)
+def test_owners_of_many_records_and_rounds_without_records(n, seed, sizes, which, learner, parts):
+    """A heavy owner makes or empties whole rounds; what is forgotten, learnt and forgotten again leaves no trace."""
+    data = owned(n, sizes, seed)
+    model = learner.fit(data, KEY)
+    heavy = data.subjects == "s0"
+    away = {"a heavy owner": heavy, "everyone else": ~heavy}.get(which)
+    if away is None:
+        away = np.isin(np.arange(n), model.now.chains[0][seed % learner.rounds].rows)
+    for code in (0, 1):  # the last of a class stays
+        away[np.flatnonzero(data.target.values == code)[-1]] = False
+    ids = data.ids[away].tolist()
+    after = model
+    for part in np.array_split(np.array(ids), parts):
+        after = after.without(part.tolist())
+    assert_same(after, learner.fit(data.without(ids), KEY))
+    again = after.adding(data.only(ids))
+    assert_same(again, model)
+    assert_same(again.without(ids), after)
+
+
+def test_a_round_may_be_empty():
+    """One owner has nearly all records, so most rounds are learnt from very few records or from none."""
+    data = owned(300, [296], 3)
+    calm = replace(SMALL, rounds=40)
+    model = calm.fit(data, Key.public(5))
+    sizes = [len(r.rows) for r in model.now.chains[0]]
+    assert min(sizes) == 0
+    ids = data.ids[296:299].tolist()
+    assert_same(model.without(ids), calm.fit(data.without(ids), Key.public(5)))
+
+
+@pytest.mark.parametrize("values", ["constant", "vast", "one far away", "tiny"])
+@pytest.mark.parametrize("full", [True, False])
+def test_numbers_of_every_size(values, full):
+    """The moving range of a target, sums of vast targets, clipped ones: whole numbers that do not overflow."""
+    data, draw = mixed(160, 4, "number"), np.random.default_rng(1)
+    y = {
+        "constant": np.full(160, 7.5),
+        "vast": draw.normal(size=160) * 1e150,
+        "one far away": np.append(draw.normal(size=159), 1e9),
+        "tiny": draw.normal(size=160) * 1e-200,
+    }[values]
+    data, learner = replace(data, target=Column("number", y)), SMALL if full else LEAN
+    model = learner.fit(data, KEY)
+    assert np.isfinite(model.values(data)).all()
+    for ids in (data.ids[-1:].tolist(), data.ids[5:9].tolist(), data.ids[20:].tolist()):
+        after = model.without(ids)
+        assert_same(after, learner.fit(data.without(ids), KEY))
+        assert_same(after.adding(data.only(ids)), model)
+
+
+def test_margins_where_the_tables_are_flat():
+    """Many rounds of pure leaves push margins so far that gradients round to 0; curvatures stay 1, penalties are 0."""
+    draw = np.random.default_rng(0)
+    X = draw.integers(0, 2, (200, 1)).astype(float)
+    data = Dataset.from_arrays(X, [str(int(v)) for v in X[:, 0]])
+    learner = replace(SMALL, rounds=400, rate=1.0, sample=256, min_gain=0.0, penalty=0.0, step=0.1)
+    model = learner.fit(data, KEY)
+    slope = sigmoid_tables(0.1)[0]
+    assert (np.isin(slope[model.margins(data)[0] + 200], [0, 1 << 16])).all()
+    assert np.isfinite(model.logits(data)).all()
+    ids = data.ids[:60].tolist()
+    assert_same(model.without(ids), learner.fit(data.without(ids), KEY))
+    assert_same(model.without(ids).adding(data.only(ids)), model)
+
+
+def test_more_records_than_sixteen_bits_hold():
+    """Rounds of 2¹⁵ records and more, of squared errors as large as they get."""
+    n = 2**15 + 3
+    draw = np.random.default_rng(0)
+    X = draw.integers(0, 4, (n, 2)).astype(float)
+    y = np.where(draw.random(n) < 0.5, -1.0, 1.0) * 10.0 ** draw.integers(0, 9, n)
+    learner = replace(SMALL, rounds=3, sample=2**16)
+    for target in (Column("number", y), Column.of_texts(["ab"[int(v > 0)] for v in y])):
+        data = replace(Dataset.from_arrays(X, ["a", "b"] * (n // 2) + ["a"]), target=target)
+        model = learner.fit(data, KEY)
+        assert_same(model.without([5, 9]), learner.fit(data.without([5, 9]), KEY))
+        few = data.ids[:4].tolist()
+        assert_same(model.without(few), learner.fit(data.without(few), KEY))  # n is a power of two less than before
+
+
 def test_errors_change_nothing():
     data = mixed(120, 7)
     model = SMALL.fit(data, KEY)
@@ -271,7 +391,15 @@ def test_errors_change_nothing():
         SMALL.fit(replace(data, columns={}), KEY)
     with pytest.raises(StoreDamaged):
         SMALL.restore({**before, "chain/00000/value": before["chain/00000/value"] + 1}, data, KEY)
-    for wrong in ({"rounds": 0}, {"rate": 2}, {"sample": 100}, {"memory": "most"}, {"n_bins": 65}, {"step": "x"}):
+    for wrong in (
+        {"cuts": 256},
+        {"rounds": 0},
+        {"rate": 2},
+        {"sample": 100},
+        {"memory": "most"},
+        {"n_bins": 65},
+        {"step": "x"},
+    ):
         with pytest.raises(BadInput, match=next(iter(wrong))):
             replace(SMALL, **wrong).fit(data, KEY)
     same_bits(before, arrays_of(model))

@@ -19,6 +19,7 @@ from expunge.core.errors import BadData, BadInput, DuplicateId, StoreDamaged
 from expunge.core.seeds import Key
 from expunge.models.clusters.divided import DividedKMeans
 from expunge.models.clusters.kmeans import KMeans
+from expunge.models.clusters.model import encoded, points_of
 from expunge.models.draws import waits
 
 KEY = Key.public(3)
@@ -62,12 +63,24 @@ def test_most_deletions_change_no_decision_and_some_do():
     X[:2000] += 3
     data = Dataset.from_arrays(X)
     model = KMeans(3).fit(data, KEY)
-    replayed = np.array([model.without([i]).replayed for i in range(0, 4000, 27)])
+    replayed = np.array([model.without([i]).runs.replayed for i in range(0, 4000, 27)])
     assert (replayed == 0).mean() > 0.5
     assert (replayed > 0).any()
-    assert model.plan([0]).parts == len(model.path.sums)
+    assert model.plan([0]).parts == len(model.runs.path.sums)
     quiet = int(np.flatnonzero(replayed == 0)[0]) * 27
     assert model.plan([quiet]).records_read == 1
+
+
+def test_with_a_tenth_of_the_owners_a_round_most_deletions_touch_nothing():
+    """XL08 on the features of XS03."""
+    X, _ = make_classification(
+        100_000, n_features=40, n_informative=5, n_redundant=5, n_repeated=0, flip_y=0.05, random_state=1
+    )
+    model = KMeans(share=0.1).fit(Dataset.from_arrays(X), KEY)
+    touched = np.array([model.plan([row]).parts_touched for row in range(0, 100_000, 2000)])
+    assert (touched == 0).mean() >= 0.5
+    row = int(np.flatnonzero(touched == 0)[0]) * 2000
+    assert model.without([row]).runs.replayed == 0
 
 
 @pytest.mark.parametrize("name", ["digits", "cancer", "made"])
@@ -88,12 +101,12 @@ def test_vectors_and_samples_of_owners():
     truth = Theirs(6, n_init=5, random_state=0).fit(X).inertia_
     for learner in (KMeans(6), KMeans(6, share=0.5)):
         model = learner.fit(data, KEY)
-        centres = model.path.centres[-1] * model.scale.steps
+        centres = model.runs.centres * model.scale.steps
         least = ((X[:, None] - centres[None]) ** 2).sum(axis=2).min(axis=1).sum()
         assert least < 1.1 * truth
         same_bits(arrays_of(model.without([4, 5])), arrays_of(learner.fit(data.without([4, 5]), KEY)))
-    drawn = learner.fit(data, KEY).course.drawn
-    points = learner.fit(data, KEY)._points(data)
+    drawn = learner.fit(data, KEY).runs.course.drawn
+    points = points_of(encoded(learner.fit(data, KEY).scale, data, KEY))
     shares = [drawn(points, t).reshape(-1, 3) for t in range(20)]
     assert all((s.all(axis=1) | ~s.any(axis=1)).all() for s in shares)  # an owner's records are drawn together
     assert 0.4 < np.mean(shares) < 0.6
@@ -157,9 +170,9 @@ def test_a_deletion_touches_its_part_alone():
     model = DividedKMeans(3, 10).fit(data, KEY)
     assert model.plan([4, 5]).parts_touched == 1  # an owner's records lie together
     after = model.without([4, 5])
-    same = [part for part in after.paths if after.paths[part] is model.paths[part]]
+    same = [part for part in after.runs.paths if after.runs.paths[part] is model.runs.paths[part]]
     assert len(same) == 9
-    assert after.replayed <= 1
+    assert after.runs.replayed <= 1
     whole = KMeans(3).fit(data, KEY).losses(data).sum()
     assert model.losses(data).sum() < 1.05 * whole
     with pytest.raises(BadInput, match="n_parts"):

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from types import ModuleType
 
@@ -336,3 +337,74 @@ def test_estimators_learn_and_forget_exactly(make):
     part.forget([3, 4, 5])
     kept = np.delete(ids, [3, 4, 5])
     assert part.digest() == make(n_trees=8, trees_per_owner=4).fit(X[kept], y[kept], ids=kept).digest()
+
+
+def everything(thing: object, seen: set[int]) -> Iterator[bytes]:
+    """The bytes of every array, text and number that can be reached from a model, other than code."""
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    if isinstance(thing, np.ndarray):
+        yield np.ascontiguousarray(thing).tobytes()
+        if thing.base is not None:
+            yield from everything(thing.base, seen)
+    elif isinstance(thing, str):
+        yield thing.encode()
+    elif isinstance(thing, int | float):
+        yield np.array([thing]).tobytes()
+    elif isinstance(thing, dict | frozenset | list | tuple | set):
+        for part in (*thing, *(thing.values() if isinstance(thing, dict) else ())):
+            yield from everything(part, seen)
+    elif hasattr(thing, "__dict__") and not isinstance(thing, type):
+        yield from everything(vars(thing), seen)
+
+
+@pytest.mark.parametrize("trial", range(20))
+def test_no_mark_of_a_forgotten_record_is_left_in_memory_or_in_what_is_saved(trial):
+    """Its values, its id, its owner and the keyed words that its draws hang on."""
+    data = mixed(150, trial, calm=True)
+    row, rng = 10 + trial, np.random.default_rng(trial)
+    value, name, owner = 1.0 + rng.random() / 7, 10**12 + 7919 * trial + 12345, f"owner-{trial}-canary"
+    values, ids, subjects = data.columns["heavy"].values.copy(), data.ids.copy(), data.subjects.astype(object)
+    values[row], ids[row], subjects[row] = value, name, owner
+    columns = dict(data.columns) | {"heavy": Column("number", values)}
+    data = replace(data, columns=columns, ids=ids, subjects=subjects.astype(str), target=data.target)
+    model = SMALL.fit(data, KEY)
+    marks = [np.array([v]).tobytes() for v in (value, name, int(model.h[row]), model.owner_words[row])]
+    marks.append(np.array([owner]).tobytes())
+    model.digest()
+    held = b"\xff".join(everything(model, set()))
+    assert all(mark in held for mark in marks)
+    marks.append(owner.encode())
+    others = [i for i in choose(data, 0.2, trial) if i != name]
+    for i in [*others[:9], name, *others[9:]]:
+        model.forget([i])
+    saved = b"".join(array.tobytes() for array in (model.state() | model.memory()).values())
+    held = b"\xff".join(everything(model, set()))
+    assert not [mark for mark in marks if mark in held or mark in saved]
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_after_as_many_deletions_one_by_one_a_forest_is_as_small_as_a_fresh_one(share):
+    data = mixed(1500, 3, calm=True)
+    learner = Forest(n_trees=10, trees_per_owner=5, keep=16)
+    model = learner.fit(data, KEY)
+    for i in choose(data, share, 1):
+        model.forget([i])
+    fresh = learner.fit(model.data, KEY)
+    assert_same(model, fresh)
+    assert model.nbytes <= 1.3 * fresh.nbytes
+
+
+def test_a_digest_that_reuses_parts_is_the_digest_of_the_whole_state():
+    data = mixed(300, 12)
+    model = SMALL.fit(data, KEY)
+    for i in choose(data, 0.1, 1):
+        before = model.digest()
+        after = model.without([i])
+        assert after.digest() == after.identity.digest(after.state())
+        assert model.digest() == before == model.identity.digest(model.state())
+        model.forget([i])
+        assert model.digest() == after.digest() == SMALL.fit(model.data, KEY).digest()
+    model.settle()
+    assert model.digest() == model.identity.digest(model.state())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -203,6 +204,107 @@ def test_estimator():
         clone(model).fit(X, [("a", "z")], y, ids=list("abcdef"))
     with pytest.raises(NotFitted):
         NodeClassifier().predict([1])
+
+
+def test_estimator_takes_arrays_and_gives_labels_back_as_they_were():
+    X, links, y = np.eye(4, dtype=np.int8), np.array([(0, 1), (2, 3)]), np.array([3.0, 3.0, 7.0, np.nan])
+    model = NodeClassifier(alpha=0.1).fit(X, links, y, subjects=np.array([1, 1, 2, 3]))
+    assert model.predict(np.array([0, 3])).tolist() == [3.0, 7.0]
+    before = model.digest()
+    assert model.forget(np.zeros(0, int)).digest() == before
+    assert model.forget_links(links[1:]).predict(np.array([2])).tolist() == [7.0]
+    with pytest.raises(BadTarget, match="no node has a class"):
+        NodeClassifier().fit(X, links, [None] * 4)
+
+
+def test_the_last_node_without_a_class_can_go():
+    X, links = np.eye(4, dtype=np.int8), [(0, 1), (2, 3)]
+    model = NodeClassifier().fit(X, links, ["a", "b", "a", None])
+    assert model.forget([3]).digest() == NodeClassifier().fit(X[:3], links[:1], ["a", "b", "a"]).digest()
+    with pytest.raises(ClassVanished):
+        model.forget([1])
+    whole = Dataset(
+        {"v": Column.of_vectors(X), "l": Column.of_links([[], [], [], []])},
+        np.arange(4),
+        np.arange(4),
+        Column.of_texts(["?", "?", "?", "?"]),
+    )
+    with pytest.raises(BadTarget):
+        Sgc(unlabelled="?").fit(whole, KEY)
+
+
+def test_a_name_in_another_form_of_unicode_is_the_same_node():
+    written, composed = "e\u0301va", "\u00e9va"
+    graph = Dataset(
+        {"v": Column.of_vectors(np.eye(3, dtype=np.int8)), "l": Column.of_links([[written], ["a"], []])},
+        np.array(["a", "b", composed]),
+        np.array(["a", "b", composed]),
+        Column.of_texts(["x", "y", "x"]),
+    )
+    model = Sgc().fit(graph, KEY)
+    assert model.nodes.around(np.array([2]), 1).tolist() == [0, 2]
+    assert model.without_links([("a", written)]).data.columns["l"].vocabulary == ("", "a")
+    after = model.without([composed])
+    assert after.digest() == Sgc().fit(graph.without([written]), KEY).digest()
+    assert after.data.columns["l"].vocabulary == ("", "a"), "no neighbour keeps the name"
+
+
+def test_nothing_of_a_forgotten_node_is_kept_once_the_state_is_read():
+    X = np.random.default_rng(0).integers(0, 9, (6, 5)).astype(np.int16)
+    X[5] = [31001, 31003, 31007, 31009, 31011]
+    links = [("marker-node", "u"), ("v", "marker-node"), ("w", "x")]
+    model = NodeClassifier().fit(X, links, list("abaaba"), ids=[*"uvwxy", "marker-node"]).model_
+    after = model.without(["marker-node"])
+    for marker in (X[5].tobytes(), b"marker-node"):
+        assert marker in pickle.dumps(after), "the control: before it is read, it is only marked"
+    after.digest()
+    for marker in (X[5].tobytes(), b"marker-node"):
+        assert marker not in pickle.dumps(after)
+        assert not any(marker in array.tobytes() for array in (*after.state().values(), *after.memory().values()))
+
+
+def changed(draw, model, kept):
+    """Return (model, graph) after one random change of either."""
+    ids = kept.ids
+    kind = draw.integers(3)
+    if kind == 0 and len(kept) > 1:
+        gone = draw.choice(ids, int(draw.integers(1, len(ids))), replace=False).tolist()
+        return model.without(gone), kept.without(gone)
+    if kind == 1:
+        pairs = [tuple(draw.choice(ids, 2).tolist()) for _ in range(3)]
+        return model.without_links(pairs), without_links(kept, pairs)
+    bare = draw.choice(ids, 1).tolist()
+    return model.without_features(bare), without_features(kept, bare)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_graph_and_any_history(seed):
+    """Self loops, links that name nobody, isolated nodes, huge features, one node left, nobody with a class left."""
+    draw = np.random.default_rng(seed)
+    n, d = int(draw.integers(2, 25)), int(draw.integers(1, 12))
+    ids = np.array([f"n{j}" for j in range(n)]) if seed % 2 else draw.permutation(n * 3)[:n] - n
+    X = (draw.normal(size=(n, d)) * 1e30).astype(np.float32) if seed % 3 else draw.integers(-32768, 32767, (n, d))
+    names = [str(i) for i in ids.tolist()]
+    links = [
+        [*draw.choice(names, int(draw.integers(0, 3))), own, *["nobody"][: int(draw.integers(2))]] for own in names
+    ]
+    graph = Dataset(
+        {"v": Column.of_vectors(X.astype(np.int16) if X.dtype.kind == "i" else X), "l": Column.of_links(links)},
+        ids,
+        ids,
+        Column.of_texts(draw.choice(["a", "b", "?"], n).tolist()),
+        classes=("a", "b", "?"),
+    )
+    learner = Sgc(hops=int(draw.integers(1, 5)), bits=int(draw.integers(0, 10)), unlabelled="?")
+    before = learner.fit(graph, KEY)
+    digest, model, kept = before.digest(), before, graph
+    for _ in range(4):
+        model, kept = changed(draw, model, kept)
+        fresh = learner.fit(kept, KEY)
+        for mine, theirs in ((model.state(), fresh.state()), (model.memory(), fresh.memory())):
+            assert all(np.array_equal(mine[name], theirs[name]) for name in theirs)
+        assert model.data.digest == kept.digest
+    assert before.digest() == digest
 
 
 @pytest.mark.data

@@ -35,6 +35,7 @@ LEARNERS = [
     ItemNeighbours(n_neighbours=3),
     ItemNeighbours(measure="jaccard", shrink=0.0, min_raters=2),
 ]
+RATED = ImplicitAls(n_factors=2, sweeps=2, n_shards=3, at_least=2.0)
 ALL = [*LEARNERS, ImplicitAls(n_factors=3, sweeps=2, n_shards=3)]
 each = pytest.mark.parametrize("learner", LEARNERS, ids=repr)
 every = pytest.mark.parametrize("learner", ALL, ids=lambda x: type(x).__name__)
@@ -275,6 +276,59 @@ def test_estimator_is_all_or_nothing():
         Items().recommend("ann")
     assert Items().fit(users, items).learn(["eve"], ["a"]).ids_.tolist() == list(range(9))
     assert model.forget([]).digest() == digest
+
+
+def test_estimator_takes_any_iterable():
+    users, items = zip(*TASTES, strict=True)
+    once = Items(Ease()).fit(iter(users), iter(items))
+    assert once.digest() == Items(Ease()).fit(np.array(users), np.array(items)).digest()
+    assert all(isinstance(word, str) for word, _ in once.recommend("ann", exclude_seen=False))
+    ids, people = np.array([0, 1]), np.array(users[2:3])
+    assert (
+        once.without(ids).forget(users=people).digest() == once.without(ids.tolist()).forget(users=users[2:3]).digest()
+    )
+    assert once.without(np.zeros(0, int)).digest() == once.digest()
+
+
+def test_items_are_all_numbers_or_all_texts():
+    with pytest.raises(BadData, match="some are texts"):
+        Items().fit(["a", "a"], [1, "1"])
+    with pytest.raises(BadData, match="whole number or a text"):
+        Items().fit(["a"], [1.5])
+    shop = Items().fit(["a", "a"], [1, 2])
+    digest = shop.digest()
+    with pytest.raises(BadData, match="whole numbers in fit, and are texts"):
+        shop.learn(["b"], ["x"])
+    assert shop.digest() == digest
+    assert shop.learn(iter(["b"]), iter([np.int64(1)])).recommend("b")[0][0] == 2
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("learner", [*LEARNERS, RATED], ids=repr)
+def test_any_history(learner, seed):
+    """Taken twice, rated with nonsense, items that turn cold and warm again, users who own everything."""
+    draw = np.random.default_rng(seed)
+    n = int(draw.integers(2, 50))
+    columns = {
+        "item": Column.of_texts([f"i{v}" for v in draw.integers(0, 8, n)]),
+        "rating": Column("number", draw.choice([1.0, 3.0, np.nan, 1e308, -2.0], n)),
+    }
+    kept = Dataset(columns, np.array([f"r{j}" for j in range(n)]), draw.integers(0, int(draw.integers(1, 8)), n))
+    before, pool = learner.fit(kept, KEY), []
+    digest, model = before.digest(), before
+    for _ in range(6):
+        if pool and draw.random() < 0.4:
+            more = pool.pop(int(draw.integers(len(pool))))
+            model, kept = model.adding(more), kept.joined(more)
+        elif len(kept) > 1:
+            gone = draw.choice(kept.ids, int(draw.integers(1, len(kept))), replace=False).tolist()
+            pool.append(kept.only(gone))
+            model, kept = model.without(gone), kept.without(gone)
+        if draw.random() < 0.5:
+            model.recommend(1, 3)
+    fresh = learner.fit(kept, KEY)
+    assert unequal(arrays_of(model), arrays_of(fresh)) == ""
+    assert (model.digest(), before.digest()) == (fresh.digest(), digest)
 
 
 @pytest.mark.data

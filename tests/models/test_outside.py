@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClas
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler, TargetEncoder
 from sklearn.svm import SVC
 
 from expunge import ShardedClassifier, ShardedRegressor, check_pipeline, require_exact
@@ -30,6 +31,7 @@ from expunge.models.encoding.table import Table
 from expunge.models.outside import boosters, foreign
 from expunge.models.outside.anatomy import anatomy
 from expunge.models.outside.learner import Outside
+from expunge.models.sharded.learner import Sharded
 
 
 def table(n=80, seed=3):
@@ -163,6 +165,62 @@ def test_global_generators_are_lent_and_put_back():
             fits.append(Outside(Careless(), table="scaled").fit(data, Key.public(seed)))
     assert fits[0].digest() == fits[1].digest() != fits[2].digest()
     assert set(fits[0].answers.shares(fits[0].table.encode(data), 2).ravel()) == {0.0, 1.0}
+
+
+class Restless(Careless):
+    """Draws from a generator that nobody can seed."""
+
+    def fit(self, X, y):
+        super().fit(X, y)
+        self.noise_ = np.random.default_rng().normal(size=X.shape[1])
+        return self
+
+    def partial_fit(self, X, y, classes=None):
+        return self.fit(X, y)
+
+
+class Mindful(Careless):
+    """Keeps something from one fit to the next."""
+
+    fits: ClassVar[list] = []
+
+    def fit(self, X, y):
+        super().fit(X, y)
+        self.fits.append(len(X))
+        self.noise_ = np.full(X.shape[1], len(self.fits))
+        return self
+
+
+def twice(X):
+    """Add another number each time."""
+    return X + np.random.default_rng().normal()
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [Restless(), Mindful(), make_pipeline(SimpleImputer(), FunctionTransformer(twice), LogisticRegression())],
+    ids=lambda e: type(e).__name__,
+)
+def test_what_does_not_repeat_itself_is_refused(estimator):
+    data, form = records(), "raw" if hasattr(estimator, "steps") else "scaled"
+    if form == "raw":
+        data = Dataset.from_arrays(np.random.default_rng(0).random((60, 2)), np.repeat(["a", "b"], 30))
+    with pytest.raises(Unsupported, match="two different things") as found:
+        Outside(estimator, table=form).fit(data, Key.public(0))
+    assert "random_state" in found.value.advice
+    with pytest.raises(Unsupported, match="two different things"):
+        Sharded(Outside(estimator, table=form), 2).fit(data, Key.public(0))
+
+
+def test_slices_of_what_does_not_repeat_itself_are_refused():
+    with pytest.raises(Unsupported, match="two different things"):
+        Sharded(Outside(Restless(), table="scaled"), 2, n_slices=2).fit(records(), Key.public(0))
+
+
+def test_known_libraries_learn_once():
+    assert foreign.vouched(make_pipeline(FunctionTransformer(np.log1p), RandomForestClassifier()))
+    assert not foreign.vouched(make_pipeline(FunctionTransformer(twice), RandomForestClassifier()))
+    assert not foreign.vouched(Careless())
 
 
 def test_a_recipe_tells_what_matters_and_nothing_else():

@@ -12,10 +12,11 @@ from models.awkward import stories
 
 from expunge.core.columns import Column
 from expunge.core.dataset import Dataset
-from expunge.core.errors import BadData
+from expunge.core.errors import BadData, TooLarge
 from expunge.core.seeds import Key
 from expunge.core.tiny_worlds import tiny_graph
-from expunge.models.encoding.moments import moments, place, sums, sums_of, unmoved
+from expunge.models.encoding import scale as scales
+from expunge.models.encoding.moments import LIMB, moments, place, sums, sums_of, unmoved
 from expunge.models.encoding.rulers import EXPONENTS, exponents, vector_step
 from expunge.models.encoding.scale import Scale
 
@@ -188,3 +189,17 @@ def test_a_declared_range_is_cut_without_a_look_at_the_values() -> None:
         (ruler,) = Scale.of(data, key).rulers.every
         assert (ruler.shift, ruler.step, ruler.declared) == (50.0, 0.125, True)
     assert not Scale.of(wide, key).moments.any()
+
+
+def test_sums_of_the_most_records_and_the_largest_codes_are_exact():
+    """XL04: with n < 2²² records of int16, no sum reaches 2⁵³; no limb of a moment reaches 2⁶³."""
+    largest = 2**15  # -32768, which vectors of int16 may hold
+    assert scales.MAX_RECORDS == 2**22 - 1
+    assert largest**2 * scales.MAX_RECORDS < 2**53
+    assert largest * 2**14 * scales.MAX_RECORDS < 2**53  # the higher limb of a number target
+    assert (2**LIMB) ** 2 * scales.MAX_RECORDS < 2**63
+    scales.check_many(2**22 - 1)
+    with pytest.raises(TooLarge, match="4194304 records; sums are exact below 4194304"):
+        scales.check_many(2**22)
+    with pytest.raises(BadData, match="int32"):
+        Dataset.from_vectors(np.full((2, 2), 2**15, np.int32))

@@ -28,6 +28,7 @@ from expunge.models.estimators.counts import NaiveBayesClassifier
 from expunge.models.forest.learner import Forest
 from expunge.models.linear.ridge import Ridge
 from expunge.models.outside.learner import Outside
+from expunge.models.outside.named import ESTIMATORS
 from expunge.models.sharded import learner as sharded_module
 from expunge.models.sharded.learner import Sharded
 
@@ -316,6 +317,44 @@ def test_bad_input():
     with pytest.raises(ClassVanished):
         model.without(data.ids[data.target.values == 0].tolist())
     assert Sharded("bayes") == Sharded(NaiveBayes()) == Sharded(NaiveBayesClassifier())
+
+
+@pytest.mark.parametrize("numbers", [False, True], ids=["classes", "numbers"])
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_named_estimators_of_other_libraries(name, numbers):
+    options = {"lightgbm": {"n_estimators": 3}, "xgboost": {"n_estimators": 3}, "random-forest": {"n_estimators": 3}}
+    asked = {name: {**options.get(name, {}), **({"max_iter": 5} if name == "hist-boosting" else {})}}
+    data, key = world(numbers=numbers), Key.public(0)
+    learner = Sharded(asked, 3)
+    learner.prepare(lambda line: None)
+    if name == "logistic-regression" and numbers:
+        with pytest.raises(BadTarget, match="does not learn numbers"):
+            learner.fit(data, key)
+        return
+    model, gone = learner.fit(data, key), data.ids[:3].tolist()
+    assert model.without(gone).digest() == Sharded(asked, 3).fit(data.without(gone), key).digest()
+    arrays = {**model.state(), **model.memory()}
+    assert learner.restore(arrays, data, key).digest() == model.digest()
+
+
+def test_names_are_a_closed_list_with_plain_options():
+    one, other = ({"lightgbm": dict(sorted({"n_estimators": 3, "max_depth": 2}.items(), reverse=r))} for r in (0, 1))
+    assert repr(Sharded(one)) == repr(Sharded(other))
+    assert Sharded({"forest": {"n_trees": 7}}).learner.n_trees == 7
+    wrong = [
+        "os:system",
+        "sklearn.svm:SVC",
+        {},
+        {"lightgbm": {}, "xgboost": {}},
+        {"lightgbm": 3},
+        {"forest": {"roots": 1}},
+        {"lightgbm": {"objective": print}},
+    ]
+    for asked in wrong:
+        with pytest.raises(BadInput):
+            Sharded(asked)
+    with pytest.raises(BadInput, match="no option 'output_model'"):
+        Sharded({"lightgbm": {"output_model": "elsewhere"}}, 2).fit(world(), Key.public(0))
 
 
 def test_what_is_not_installed_is_named(monkeypatch):

@@ -116,6 +116,22 @@ def test_what_fails_evicts_nothing():
     assert store.read("b") is None
 
 
+def test_a_name_is_not_read_as_the_names_of_its_letters():
+    store = EntryStore("answers")
+    store.write("a", b"x", records=["ann"])
+    wrong = [
+        lambda: store.write("a", b"y", records="ann"),
+        lambda: store.write("b", b"y", made_of="a"),
+        lambda: store.write("a", "text", records=["bob"]),
+        lambda: store.evict("ann"),
+        lambda: store.made_from("ann"),
+    ]
+    for act in wrong:
+        with pytest.raises(BadInput):
+            act()
+    assert (store.read("a"), store.made_from(["ann"]), store.made_from(["bob"]), len(store)) == (b"x", 1, 0, 1)
+
+
 def test_a_store_that_does_not_let_go_is_found_out():
     class Clinging(EntryStore):
         def evict(self, ids):

@@ -131,10 +131,13 @@ def _rocs(rocs: Sequence[Roc]) -> Figure:
 
     attacks = list(dict.fromkeys(r.attack for r in rocs))
     with mpl.rc_context(STYLE):
-        canvas, axes = _canvas(1, len(attacks), 7.0, 3.7)
+        canvas, axes = _canvas(1, len(attacks), 7.0, 3.9)
         for ax, attack in zip(axes, attacks, strict=True):
             chosen = sorted((r for r in rocs if r.attack == attack), key=lambda r: r.arm != "reference")
             _roc_panel(ax, attack, chosen)
+        canvas.legend(
+            *axes[0].get_legend_handles_labels(), frameon=False, fontsize=9, loc="outside lower center", ncols=4
+        )
         title = "Finding the forgotten records: hits against false alarms"
         alt = (
             f"{title}, both axes logarithmic, for {', '.join(ATTACKS.get(a, a) for a in attacks)}; lines for the model "
@@ -164,7 +167,6 @@ def _roc_panel(ax: Axes, attack: str, rocs: Sequence[Roc]) -> None:
     ax.set_xlabel("false alarms (share of others)")
     ax.set_ylabel("hits (share of forgotten)")
     ax.set_title(ATTACKS.get(attack, attack), loc="left", fontsize=10, fontweight="bold")
-    ax.legend(frameon=False, fontsize=8, loc="lower right")
 
 
 def _losses(losses: Sequence[Histogram]) -> Figure:

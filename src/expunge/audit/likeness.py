@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from expunge.audit import arms, clustered
-from expunge.audit.signals import Seen
+from expunge.audit.signals import Seen, seen
 from expunge.core.canonical import Arrays, part_digest
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Case
@@ -50,15 +50,16 @@ class Likeness:
             names += [f"{kind}_{group}" for group in GROUPS for kind in ("agreement", "loss_rmse", "logit_rmse")]
             return arms.no_reference(*(f"likeness.{name}@after" for name in names))
         found: list[Evidence] = []
-        theirs = {"forgotten": Seen(reference, case.forgotten), "holdout": Seen(reference, case.holdout)}
+        theirs = {"forgotten": seen(case, reference, case.forgotten), "holdout": seen(case, reference, case.holdout)}
         for arm, deployment in (("after", case.after), ("before", case.before)):
             equal = _equal(arm, deployment.model, reference.model)
             found.append(equal)
             if arm == "after":
                 found.append(_memory_equal(deployment.model, reference.model))
                 found.append(_state_difference(deployment.model.state(), reference.model.state()))
-            for group, seen in theirs.items():
-                found += _behaviour(f"{group}@{arm}", Seen(deployment, seen.data), seen, equal.value == 1)
+            for group, view in theirs.items():
+                ours = seen(case, deployment, view.data)
+                found += _behaviour(f"{group}@{arm}", ours, view, equal.value == 1)
         return found
 
 

@@ -12,7 +12,7 @@ from expunge.audit import arms, scored, shadows
 from expunge.audit.clustered import Mask
 from expunge.audit.curves import SMALLEST, Curves, Histogram, Roc, histograms, roc_of
 from expunge.audit.scored import Scored
-from expunge.audit.signals import Seen
+from expunge.audit.signals import Seen, seen
 from expunge.core.deployment import Case
 from expunge.core.errors import BadInput, Unsupported
 from expunge.core.evidence import Evidence
@@ -101,10 +101,10 @@ class Membership:
 
     def measure(self, case: Case) -> Sequence[Evidence]:
         """Return the measurements; hand the curves to `on_curves`."""
-        seen = self.observe(case)
+        observed = self.observe(case)
         if self.on_curves is not None:
-            self.on_curves(seen.curves())
-        return seen.evidence()
+            self.on_curves(observed.curves())
+        return observed.evidence()
 
     def observe(self, case: Case) -> Observation:
         """Run both attacks and return what they saw.
@@ -185,7 +185,7 @@ def _check_groups(case: Case) -> None:
 def _loss_attack(case: Case) -> Scored:
     m, n = len(case.forgotten), len(case.holdout)
     scores = {
-        arm: -np.concatenate([Seen(d, case.forgotten).losses, Seen(d, case.holdout).losses])
+        arm: -np.concatenate([seen(case, d, data).losses for data in (case.forgotten, case.holdout)])
         for arm, d in arms.each(case)
     }
     return Scored(

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from expunge.core.dataset import Dataset
-from expunge.core.deployment import Deployment
+from expunge.core.deployment import Case, Deployment
 from expunge.core.errors import BadData, Unsupported
 from expunge.core.models import class_labels
 from expunge.core.roles import Floats, Model, Predicts
@@ -136,3 +136,8 @@ class Seen:
     def phi(self) -> Floats:
         """The signal of membership attacks, shape (n,)."""
         return phi_of(self.deployment.model, self.data, self.labels)
+
+
+def seen(case: Case, deployment: Deployment, data: Dataset) -> Seen:
+    """Return some records of a case as a deployment's model sees them, computed once for all its probes."""
+    return case.views.setdefault((id(deployment), id(data)), Seen(deployment, data))  # type: ignore[no-any-return]

@@ -82,7 +82,7 @@ class Utility:
         """Return the measurements; what a model cannot give is said."""
         target = case.holdout.target
         measures = (_LOSS,) if target is None else _CLASSES if target.kind == "category" else _NUMBERS
-        seen = {arm: Seen(deployment, case.holdout) for arm, deployment in arms.each(case)}
+        seen = {arm: signals.seen(case, deployment, case.holdout) for arm, deployment in arms.each(case)}
         equal = arms.equal_to_reference(case)
         found: list[Evidence] = []
         for measure in measures:
@@ -152,7 +152,9 @@ def _forgotten(case: Case) -> list[Evidence]:
         why = f"{len(data)} forgotten records: the result of a single record is not published"
         return [Evidence.missing(f"{name}@{arm}", why) for arm in arms.NAMES]
     try:
-        correct: dict[str, Floats] = {arm: Seen(deployment, data).correct for arm, deployment in arms.each(case)}
+        correct: dict[str, Floats] = {
+            arm: signals.seen(case, deployment, data).correct for arm, deployment in arms.each(case)
+        }
     except (BadInput, Unsupported) as error:
         return [Evidence.missing(f"{name}@{arm}", error.message) for arm in arms.NAMES]
     single = len(np.unique(owners)) < 2

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from expunge.core.costs import span
 from expunge.core.evidence import Evidence
 from expunge.core.guarantee import Guarantee, GuaranteeKind
 
@@ -157,7 +158,7 @@ def _magnitude(value: float) -> int:
 
 def seconds(value: float) -> str:
     """Return seconds with their unit."""
-    return f"{number(value)} s"
+    return span(value)
 
 
 def moment(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from expunge.cli.console import fields, json_option, once, progress, say, show
+from expunge.cli.console import Duration, fields, json_option, once, progress, say, show
 
 if TYPE_CHECKING:
     from expunge.core.plans import Plan
@@ -27,7 +27,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, and what it would cost.")
 @click.option("--approve", is_flag=True, help="A person has looked: carry out what a screen holds.")
 @click.option("--resume", "resuming", is_flag=True, help="Finish the request that was interrupted.")
-@click.option("--keep-before", type=click.FloatRange(min=0), metavar="DAYS", help="Keep the old version sealed.")
+@click.option("--keep-before", type=Duration(zero=True), metavar="DAYS", help="Keep the old version sealed.")
 @click.option(
     "--guarantee",
     type=click.Choice(["exact", "certified", "empirical", "suppression"]),
@@ -35,8 +35,8 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     show_default=True,
     help="The weakest guarantee that is accepted.",
 )
-@click.option("--deadline", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Time it may take.")
-@click.option("--pace", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Hide how long it took.")
+@click.option("--deadline", type=Duration(), metavar="SECONDS", help="Refuse what may take unlearning longer.")
+@click.option("--pace", type=Duration(), metavar="SECONDS", help="Hide how long unlearning took.")
 @click.option("--shadows", default=16, show_default=True, type=click.IntRange(0), help="Shadow models; 0 = none.")
 @json_option
 def forget(  # noqa: PLR0917 - click calls it by name
@@ -60,8 +60,11 @@ def forget(  # noqa: PLR0917 - click calls it by name
     Then the store itself forgets: data, old model, caches, the request. If anything stops it, nothing is half-changed:
     run the same command again, or --resume.
 
-    How long exact deletion takes depends a little on the record. --pace SECONDS answers only at multiples of that time
-    and signs no finer figure; above the plan's worst case (see --dry-run) it tells nothing at all.
+    --deadline SECONDS drops every way that may take unlearning longer (its 95 % figure); where none is left, the
+    request is refused with the reasons. Measuring and signing come after it, and take longer than unlearning.
+
+    How long exact deletion takes depends a little on the record. --pace SECONDS ends unlearning only at multiples of
+    that time and signs no finer figure; above the plan's worst case (see --dry-run) it tells nothing at all.
 
     --keep-before DAYS keeps the old version encrypted for an appeal. It is destroyed when an expunge command next
     opens the store after that day (nothing runs in between), or earlier, by a later request for less time.
@@ -116,12 +119,14 @@ def _wish(
 
 
 def _plan_lines(rulings: Sequence[Ruling], plan: Plan) -> list[str]:
+    from expunge.core.costs import span
+
     screens = [f"screen {r.screen}: {r.verdict}{''.join(' - ' + reason for reason in r.reasons)}" for r in rulings]
     dropped = [f"not considered: {d.name} ({d.reason})" for d in plan.dropped]
     times, memory = plan.prediction, plan.prediction.memory_bytes
     facts = {"plan": plan.unlearner, "guarantee": plan.guarantee.kind, "why": plan.why}
     for name, seconds in (("expected", times.seconds), ("95 %", times.p95_s), ("at worst", times.worst_s)):
-        facts[name] = "unknown" if seconds is None else f"{seconds:.4g} s"
+        facts[name] = "unknown" if seconds is None else span(seconds)
     facts["memory"] = "unknown" if memory is None else f"{memory / 1e6:,.1f} MB beside the model before"
     return [*screens, *fields(facts), *dropped, "Nothing was changed."]
 

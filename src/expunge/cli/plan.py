@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from expunge.cli.console import fields, json_option, progress, show, table
+from expunge.cli.console import Duration, fields, json_option, progress, show, table
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -14,7 +14,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command()
 @click.argument("store", type=click.Path(path_type=Path))
 @click.argument("subjects", type=FILE)
-@click.option("--deadline", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS", help="Time each may take.")
+@click.option("--deadline", type=Duration(), metavar="SECONDS", help="Refuse what may take one unlearning longer.")
 @json_option
 def plan(store: Path, subjects: Path, deadline: float | None, as_json: bool) -> None:
     """Say what it would cost to forget each of the SUBJECTS (a file, one a line), alone and in one batch.

@@ -55,6 +55,7 @@ def train(  # noqa: PLR0917 - click calls it by name
       expunge train people.csv STORE --target churn --range age=0:120
       expunge train ratings.csv STORE --learner ease --subject user --kind item=category
       expunge train visits.parquet STORE --target cost --number --learner ridge
+      expunge train people.csv STORE --target churn --learner sharded --param learner=lightgbm
     """
     from expunge.core.seeds import Key
     from expunge.service.create import Recipe, check_place, create

@@ -201,7 +201,9 @@ def split_parts(state: Arrays) -> dict[str, dict[str, npt.NDArray[Any]]]:
     }
 
 
-def state_digest(learner: str, schema: bytes, key_commitment: bytes, state: Arrays) -> str:
+def state_digest(
+    learner: str, schema: bytes, key_commitment: bytes, state: Arrays, known: Mapping[str, bytes] | None = None
+) -> str:
     """Digest a model's state (spec X07), as lower-case hex.
 
     Args:
@@ -209,12 +211,13 @@ def state_digest(learner: str, schema: bytes, key_commitment: bytes, state: Arra
         schema: digest of the declared schema.
         key_commitment: commitment to the secret key of the draws.
         state: name → array; names with a ``/`` fall into one part per prefix.
+        known: part → its `part_digest`, for parts that are not in `state` because they were digested before.
     """
-    parts = split_parts(state)
+    parts = {name: part_digest(arrays) for name, arrays in split_parts(state).items()} | dict(known or {})
     h = hashlib.sha256(b"expunge/state/v1\n")
     h.update(L(learner.encode()) + L(schema) + L(key_commitment) + len(parts).to_bytes(8, "big"))
-    for arrays in parts.values():
-        h.update(part_digest(arrays))
+    for name in sorted(parts):
+        h.update(parts[name])
     return h.hexdigest()
 
 

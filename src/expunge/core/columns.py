@@ -99,7 +99,7 @@ class Column:
         Raises:
             BadData: an id holds a space, so that a list of ids could not be read back.
         """
-        listed = [[str(i) for i in ids] for ids in links]
+        listed = [[nfc(str(i)) for i in ids] for ids in links]
         odd = next((i for ids in listed for i in ids if i != "".join(i.split())), None)
         if odd is not None:
             raise BadData(f"a link cannot name the record {odd!r}: its id holds a space")
@@ -107,7 +107,7 @@ class Column:
 
     def unlinked(self, gone: Iterable[Any]) -> Column:
         """Return the links without those to some records; columns of other kinds are returned as they are."""
-        names = {str(i) for i in gone}
+        names = {nfc(str(i)) for i in gone}
         lists = [word.split() for word in self.vocabulary] if self.kind == "links" else []
         if not any(names.intersection(ids) for ids in lists):
             return self

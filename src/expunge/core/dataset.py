@@ -21,6 +21,9 @@ from expunge.core.seeds import Key, id_bytes, unit
 if TYPE_CHECKING:
     import pandas as pd
 
+WIDEST = 2.0**53 - 1
+"""How far from 0 a declared range may reach: a schema is JSON, whose numbers are doubles."""
+
 
 def _check_names(names: list[Any]) -> None:
     for name in names:
@@ -35,8 +38,13 @@ def _check_range(name: str, column: Column | None, declared: tuple[float, float]
     low, high = declared
     if column is None or column.kind not in ("number", "date"):
         raise BadData(f"a range is declared for {name!r}, which is not a column of numbers or dates")
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
+    if not (np.isfinite(low) and np.isfinite(high) and high / 2 - low / 2 > 1e-300):  # halves do not overflow
         raise BadData(f"column {name!r}: the declared range must be two finite numbers, lowest first, not {declared}")
+    if max(abs(low), abs(high)) > WIDEST:
+        raise BadData(
+            f"column {name!r}: the declared range {declared} reaches beyond 2^53, where not every whole number exists",
+            hint="Give the column in a larger unit, or declare no range.",
+        )
     outside = (column.values < low) | (column.values > high)
     if outside.any():
         raise BadData(
@@ -274,8 +282,8 @@ class Dataset:
         return () if own is None else tuple(self.ids[self.subjects == own].tolist())
 
     def take(self, rows: npt.NDArray[Any]) -> Dataset:
-        """Return the records at these rows (positions or a mask), in their order."""
-        return replace(
+        """Return the records at these rows (positions or a mask), in their order; digests that are known go along."""
+        taken = replace(
             self,
             columns={name: column.take(rows) for name, column in self.columns.items()},
             ids=self.ids[rows],
@@ -283,6 +291,9 @@ class Dataset:
             # the target keeps its vocabulary: whether a class may vanish is for the learner to say
             target=self.target and Column(self.target.kind, self.target.values[rows], self.target.vocabulary),
         )
+        if "record_digests" in self.__dict__:
+            taken.__dict__["record_digests"] = self.record_digests[rows]
+        return taken
 
     def without(self, ids: Iterable[Id]) -> Dataset:
         """Return the data without these records, and without what other records hold of them: links to them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -152,6 +152,7 @@ class Case:
         n_shadows: how many shadow models the policy allows.
         seed: seed of the measurements.
         extras: further facts for probes by name.
+        views: what probes computed of these models and records, for the next probe to take; never part of a result.
     """
 
     before: Deployment
@@ -164,3 +165,4 @@ class Case:
     n_shadows: int = 0
     seed: str = "audit-0"
     extras: Mapping[str, str] = field(default_factory=dict)
+    views: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,9 +30,9 @@ class Identity:
         """Return the identity of the model that this learner makes of data like these."""
         return cls(repr(learner), data.schema_digest, key.commitment)
 
-    def digest(self, state: Arrays) -> str:
-        """Return the hex digest of a state under this identity."""
-        return state_digest(self.learner, self.schema, self.commitment, state)
+    def digest(self, state: Arrays, known: Mapping[str, bytes] | None = None) -> str:
+        """Return the hex digest of a state under this identity; `known` holds parts that were digested before."""
+        return state_digest(self.learner, self.schema, self.commitment, state, known)
 
 
 KEY_UNCHANGED = "the secret key of the draws is the one committed to, and unchanged"
@@ -72,6 +72,8 @@ def class_labels(data: Dataset) -> tuple[str, ...]:
         raise BadTarget(f"a classifier needs a target of categories, and {data.target_name!r} is not one", hint=hint)
     if data.classes:
         return data.classes
+    if (target.values < 0).any():
+        raise BadTarget(f"{(target.values < 0).sum()} of {len(data)} records have no class in {data.target_name!r}")
     counts = np.bincount(target.values, minlength=len(target.vocabulary))
     check_classes(target.vocabulary, counts)
     return target.vocabulary
@@ -100,9 +102,8 @@ def rows_to_forget(data: Dataset, ids: Iterable[Id]) -> npt.NDArray[np.int64]:
     if len(rows) == len(data):
         raise NothingLeft("every record is named")
     if data.target is not None and data.target.kind == "category" and not data.classes:
-        size = len(data.target.vocabulary)
-        left = np.bincount(data.target.values, minlength=size) - np.bincount(data.target.values[rows], minlength=size)
-        check_classes(data.target.vocabulary, left)
+        codes, size = np.delete(data.target.values, rows), len(data.target.vocabulary)
+        check_classes(data.target.vocabulary, np.bincount(codes[codes >= 0], minlength=size))
     return rows
 
 

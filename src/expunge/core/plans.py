@@ -53,6 +53,11 @@ class Plan(Record):
     dropped: tuple[Dropped, ...] = ()
     options: tuple[Option, ...] = ()
 
+    def untimed(self) -> Plan:
+        """Return the plan without predicted times and counts: they depend on the records as the times do."""
+        bare = tuple(o.model_copy(update={"prediction": Prediction()}) for o in self.options)
+        return self.model_copy(update={"prediction": Prediction(), "options": bare})
+
 
 def choose(
     candidates: Mapping[str, Unlearner],
@@ -157,6 +162,8 @@ def _why(options: list[Option], policy: Policy, m: int) -> str:
     best, prediction = options[0], options[0].prediction
     grade = f" ({best.guarantee.grade})" if best.guarantee.grade else ""
     said = f"{best.unlearner} promises {best.guarantee.kind}{grade}, {policy.guarantee} is asked"
+    if policy.pace_s is not None:
+        return f"{said}; it ends at a multiple of {span(policy.pace_s)}, so that its time tells less."
     if prediction.seconds is not None:
         said += f"; forgetting {m:,} {'record' if m == 1 else 'records'} should take {span(prediction.seconds)}"
     if prediction.parts and prediction.parts_touched is not None:

@@ -31,7 +31,7 @@ from expunge.core.policy import Policy
 from expunge.core.roles import Draws, Prepares, Unlearner
 from expunge.core.ruling import Ruling, strictest
 from expunge.fulfilment.attest import deny
-from expunge.fulfilment.pacing import Pace
+from expunge.fulfilment.padding import PaddedLatency
 from expunge.fulfilment.progress import Progress
 
 _LOG = logging.getLogger(__name__)
@@ -119,12 +119,12 @@ def unlearn(progress: Progress) -> Progress:
     digest = before.model.digest()
     if isinstance(before.learner, Prepares):
         before.learner.prepare(_LOG.info)  # what is loaded or compiled once does not belong to the cost of this request
-    with Pace(progress.policy.pace_s) as pace:
+    with PaddedLatency(progress.policy.pace_s) as padded:
         try:
             outcome = unlearner.unlearn(before, progress.request, progress.tick)
         except Unsupported as error:
             return progress.turned(error.message)
-    progress, outcome = replace(progress, took_s=outcome.cost.seconds), pace.told(outcome)
+    progress, outcome = replace(progress, took_s=outcome.cost.seconds), padded.told(outcome)
     _check(progress, outcome, digest)
     if not outcome.guarantee.at_least(progress.policy.guarantee):
         return progress.turned(f"gave only {outcome.guarantee.kind}, and {progress.policy.guarantee} is asked")

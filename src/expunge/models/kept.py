@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from expunge.core.dataset import Dataset
 from expunge.core.errors import DuplicateId, NothingLeft, UnknownRecord
 from expunge.core.models import check_classes
 from expunge.core.request import Id
+from expunge.models.rows import cut
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -63,6 +65,9 @@ class _Gone:
 
     def holds(self, rows: Ints) -> Mask:
         """Say which of these rows are in the set."""
+        if len(rows) == 1:  # the common case, in a third of the time
+            row = rows[0]
+            return np.array([any(_has(run, row) for run in self.runs)])
         found = np.zeros(len(rows), bool)
         for run in self.runs:
             at = run.searchsorted(rows)
@@ -78,6 +83,11 @@ class _Gone:
         return _Gone((*runs, new) if len(new) else tuple(runs))
 
 
+def _has(run: Ints, row: np.int64) -> bool:
+    at = int(run.searchsorted(row))
+    return at < len(run) and bool(run[at] == row)
+
+
 @dataclass(frozen=True, eq=False)
 class _Now:
     """A data set, which of its records are gone, and records that come after it; replaced as a whole."""
@@ -90,10 +100,8 @@ class _Now:
         """Return the same records without those that are gone, and with those that came."""
         source = self.places.data
         if self.gone.runs:
-            alive = np.ones(len(source), bool)
-            for run in self.gone.runs:
-                alive[run] = False
-            source = source.take(alive).unlinked(source.ids[~alive])
+            gone = np.sort(np.concatenate(self.gone.runs))
+            source = without_rows(source, gone).unlinked(source.ids[gone])
         for new in self.more:
             source = source.joined(new)
         return self if source is self.places.data else _Now(_Places(source))
@@ -118,7 +126,7 @@ class Kept:
         """Return all of these records."""
         counts = None
         if data.target is not None and data.target.kind == "category" and not data.classes:
-            counts = np.bincount(data.target.values, minlength=len(data.target.vocabulary)).astype(np.int64)
+            counts = _class_counts(data.target)
         return cls(_Now(_Places(data)), len(data), counts)
 
     @property
@@ -155,7 +163,7 @@ class Kept:
             raise NothingLeft("every record is named")
         counts, target = self.counts, source.target
         if counts is not None and target is not None:
-            counts = counts - np.bincount(target.values[rows], minlength=len(counts))
+            counts = counts - _class_counts(target, rows)
             if not counts.all():
                 check_classes(target.vocabulary, counts)
         return source, rows, Kept(replace(now, gone=now.gone.more(rows)), self.n - len(rows), counts)
@@ -171,7 +179,7 @@ class Kept:
         Cost: m records; all are copied once, when `data` or a deletion next asks for them.
         """
         now, source = self.now, self.now.places.data
-        joined = few(source, np.zeros(0, np.int64)).joined(data)  # none and the new: do they match?
+        few(source, np.zeros(0, np.int64)).joined(data)  # none and the new: do they match?
         same = np.isin(data.ids, source.ids)
         if same.any():
             rows = source.positions(data.ids[same].tolist())
@@ -181,22 +189,36 @@ class Kept:
         for earlier in now.more:
             if not earlier.id_set.isdisjoint(data.id_set):
                 raise DuplicateId("a record is known already")
-        counts, target = self.counts, joined.target
-        if counts is not None and target is not None:
-            known = [target.vocabulary.index(word) for word in self._words()]
-            counts, before = np.bincount(target.values, minlength=len(target.vocabulary)).astype(np.int64), counts
-            counts[known] += before
-            check_classes(target.vocabulary, counts)
+        counts = self.counts
+        if counts is not None and data.target is not None:
+            before, new = self._words(), data.target.vocabulary
+            words = _sorted_words(before, new)
+            place = {word: j for j, word in enumerate(words)}
+            counts, old = np.zeros(len(words), np.int64), counts
+            counts[[place[word] for word in before]] += old
+            counts[[place[word] for word in new]] += _class_counts(data.target)
+            check_classes(words, counts)
         return Kept(replace(now, more=(*now.more, data)), self.n + len(data), counts)
 
     def _words(self) -> tuple[str, ...]:
         """Return the classes that `counts` counts, in its order."""
         targets = [data.target for data in (self.now.places.data, *self.now.more)]
-        return tuple(sorted({w for t in targets if t is not None for w in t.vocabulary}, key=str.encode))
+        return _sorted_words(*(t.vocabulary for t in targets if t is not None))
 
     def settle(self) -> None:
         """Let go of the records that are gone, and take in those that came."""
         self.now = self.now.settled()  # one assignment: readers see the old or the new
+
+
+def _class_counts(target: Column, rows: Ints | None = None) -> Ints:
+    """Return how many records (or: of these rows) each class has; what is missing counts for none."""
+    codes = target.values if rows is None else target.values[rows]
+    found: Ints = np.bincount(codes + 1, minlength=len(target.vocabulary) + 1)[1:]
+    return found
+
+
+def _sorted_words(*every: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({word for words in every for word in words}, key=str.encode))
 
 
 def few(source: Dataset, rows: Ints) -> Dataset:
@@ -213,11 +235,29 @@ def glimpse(source: Dataset, rows: Ints) -> Dataset:
     return _picked(source, rows, columns)
 
 
+def without_rows(source: Dataset, rows: Ints) -> Dataset:
+    """Return the records but those at some rows, each once and in ascending order; their digests go along."""
+    alive = np.ones(len(source), bool)
+    alive[rows] = False
+    columns = {
+        name: c.take(alive) if c.kind in CODED else Column(c.kind, cut(c.values, rows))
+        for name, c in source.columns.items()
+    }
+    found = _made(source, columns, lambda array: cut(array, rows))
+    if "record_digests" in source.__dict__:
+        found.__dict__["record_digests"] = cut(source.record_digests, rows)
+    return found
+
+
 def _picked(source: Dataset, rows: Ints, columns: dict[str, Column]) -> Dataset:
-    target = source.target and Column(source.target.kind, source.target.values[rows], source.target.vocabulary)
+    return _made(source, columns, lambda array: array[rows])
+
+
+def _made(source: Dataset, columns: dict[str, Column], of: Callable[[Any], Any]) -> Dataset:
+    target = source.target and Column(source.target.kind, of(source.target.values), source.target.vocabulary)
     found = object.__new__(Dataset)  # records that were checked need no second check, which takes longer than the rest
     found.__dict__.update({f.name: getattr(source, f.name) for f in fields(Dataset)})
-    found.__dict__.update(columns=columns, ids=source.ids[rows], subjects=source.subjects[rows], target=target)
+    found.__dict__.update(columns=columns, ids=of(source.ids), subjects=of(source.subjects), target=target)
     return found
 
 

@@ -16,10 +16,11 @@ from expunge.core.errors import BadInput, BadTarget, NothingLeft
 from expunge.core.guarantee import Guarantee
 from expunge.core.models import Identity, check_saved, class_labels, exactly
 from expunge.core.seeds import Key
+from expunge.models.change import coming, forecast, going
 from expunge.models.encoding.scale import Codes, Scale
 from expunge.models.kept import Kept, few
 from expunge.models.rows import Rows
-from expunge.models.scores import class_codes, cross_entropy, known_codes, label_bytes
+from expunge.models.scores import class_codes, cross_entropy, known_codes, label_bytes, squared_errors
 
 if TYPE_CHECKING:
     from expunge.core.canonical import Arrays
@@ -180,10 +181,7 @@ class NeighboursModel:
         """Return cross-entropies, in nats, or squared errors, shape (n,); a record learnt is its own neighbour."""
         if self.labels:
             return cross_entropy(self.logits(data), class_codes(data, self.labels))
-        if data.target is None or data.target.kind != "number":
-            raise BadTarget("the records have no number to compare with")
-        found: Floats = (self.values(data) - np.asarray(data.target.values, np.float64)) ** 2
-        return found
+        return squared_errors(self.values(data), data)
 
     def leave_out(self, ids: Sequence[Id]) -> Floats:
         """Return what the model without each record says of it, shape (m, k): its neighbours but itself.
@@ -240,14 +238,13 @@ class NeighboursModel:
         Raises:
             UnknownRecord, NothingLeft, ClassVanished: nothing was changed.
         """
-        gone, kept = self.kept.forget(ids)
-        if not len(gone):
+        change = going(self.kept, self.scale, ids)
+        if not len(change.records):
             return self
-        after = self.scale.without(gone)
-        if after is None:
-            return self.learner.fit(kept.data, self.key)
-        scale, left = after
-        return replace(self, kept=kept, scale=scale, rows=self.rows.without(gone.ids, left))
+        if change.after is None:
+            return self.learner.fit(change.kept.data, self.key)
+        scale, left = change.after
+        return replace(self, kept=change.kept, scale=scale, rows=self.rows.without(change.records.ids, left))
 
     def adding(self, data: Dataset) -> NeighboursModel:
         """Return the model that has seen these records as well; self is untouched.
@@ -255,29 +252,23 @@ class NeighboursModel:
         Raises:
             DuplicateId: a record is known already.
             BadData, BadTarget: other columns, or another target.
+            TooLarge: there would be too many.
         """
-        kept = self.kept.learn(data)
-        after = self.scale.adding(data)
+        change = coming(self.kept, self.scale, data)
+        if not len(data):
+            return self
         new = data.target is not None and self.labels and not set(data.target.vocabulary) <= set(self.labels)
-        if after is None or not after[1].all() or new:
-            return self.learner.fit(kept.data, self.key)
-        rows = self.rows.joined(data.ids, measured(after[0], data, self.labels))
-        return replace(self, kept=kept, scale=after[0], rows=rows)
+        if change.scale is None or new:
+            return self.learner.fit(change.kept.data, self.key)
+        rows = self.rows.joined(data.ids, measured(change.scale, data, self.labels))
+        return replace(self, kept=change.kept, scale=change.scale, rows=rows)
 
     def plan(self, ids: Sequence[Id]) -> Prediction:
         """Return what `without` would cost; changes nothing."""
-        gone, kept = self.kept.forget(ids)
-        moves = self.scale.without(gone) is None
-        seconds = (self.fit_s * (1.0 if moves else 0.05) + 1e-3) if self.fit_s else None
-        return Prediction(
-            seconds=seconds,
-            p95_s=seconds and 4 * seconds,
-            worst_s=self.fit_s * 1.5 or None,
-            records_read=kept.n if moves else len(gone),
-            parts_touched=1,
-            parts=1,
-            why="a scale moves, so the records are encoded again" if moves else "drops the records' rows",
-        )
+        change = going(self.kept, self.scale, ids)
+        if change.after is None:
+            return forecast("a scale moves, so the records are encoded again", self.fit_s, 1.0, change.kept.n)
+        return forecast("drops the records' rows", self.fit_s, 0.05, len(change.records))
 
 
 def _squares(codes: Codes) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,33 @@ Ints = npt.NDArray[np.int64]
 Array = npt.NDArray[Any]
 
 
+FEW = 256
+"""So many rows are cut out piece by piece, which is copying whole blocks; more are taken out by a mask."""
+
+
+def id_keys(ids: Array) -> Array:
+    """Return ids as what sorts like their canonical bytes: numbers as 64-bit words, texts (UTF-8) as they are."""
+    return ids.astype(np.int64).view(np.uint64) if ids.dtype.kind == "i" else ids
+
+
 def id_order(ids: Array) -> Ints:
-    """Return the order of ids by their canonical bytes: numbers as 64-bit words, texts by UTF-8."""
-    # texts: the order of code points is that of their UTF-8 bytes
-    return np.argsort(ids.astype(np.int64).view(np.uint64) if ids.dtype.kind == "i" else ids, kind="stable")
+    """Return the order of ids by their canonical bytes."""
+    return np.argsort(id_keys(ids), kind="stable")
+
+
+def _places(ids: Array, some: Array) -> Ints:
+    """Return where some ids are among ids that are in order, ascending."""
+    known, asked = id_keys(ids), id_keys(some)
+    at = np.minimum(known.searchsorted(asked), max(len(known) - 1, 0))
+    return np.unique(at[known[at] == asked])
+
+
+def cut(array: Array, at: Ints) -> Array:
+    """Return an array without some rows, each once and in ascending order: a copy."""
+    if len(at) > FEW:
+        return np.delete(array, at, axis=0)
+    ends = [-1, *at.tolist(), len(array)]
+    return np.concatenate([array[a + 1 : b] for a, b in pairwise(ends)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,9 +96,9 @@ class Rows:
         """Return the arrays of the rows that are left; the others are let go."""
         now = self._now
         if now.gone:
-            keep = ~np.isin(now.ids, np.concatenate(now.gone))
-            arrays = {name: array[keep] for name, array in now.arrays.items()}
+            at = _places(now.ids, np.concatenate(now.gone))
+            arrays = {name: cut(array, at) for name, array in now.arrays.items()}
             if now.left is not None:
                 arrays |= {name: np.ascontiguousarray(arrays[name][:, now.left]) for name in self.wide}
-            self._now = now = _Now(now.ids[keep], arrays)  # one assignment: a second reader sees the old or the new
+            self._now = now = _Now(cut(now.ids, at), arrays)  # one assignment: a second reader sees the old or the new
         return now.arrays

@@ -57,6 +57,19 @@ def cross_entropy(logits: Floats, codes: Ints) -> Floats:
     return found
 
 
+def squared_errors(values: Floats, data: Dataset) -> Floats:
+    """Return the squared error of each record's predicted number, shape (n,); at most the largest float.
+
+    Raises:
+        BadTarget: the records have no number to compare with.
+    """
+    if data.target is None or data.target.kind != "number":
+        raise BadTarget("the records have no number to compare with")
+    with np.errstate(over="ignore"):
+        found = (values - np.asarray(data.target.values, np.float64)) ** 2
+    return np.minimum(found, np.finfo(np.float64).max)
+
+
 def label_bytes(labels: tuple[str, ...]) -> npt.NDArray[np.uint8]:
     """Return class labels as an array for a state."""
     return np.frombuffer("\0".join(labels).encode(), np.uint8)

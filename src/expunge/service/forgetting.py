@@ -109,7 +109,8 @@ def forget(root: Path, wish: Wish, tick: Tick | None = None) -> Done:
                 store.require_finished()
             return _go_on(store, open_case, wish.approved, tick)
         wish = wish.received()
-        store.deployment().targets(wish.request)  # what cannot be done is refused before anything is written
+        deployment = store.deployment()
+        deployment.targets(wish.request)  # what cannot be done is refused before anything is written
         store.keyring.check()
         store.log(write=True)
         until = _until(wish.keep_days)
@@ -117,7 +118,7 @@ def forget(root: Path, wish: Wish, tick: Tick | None = None) -> Done:
         ref = new_ref()
         store.database.open_case(ref, wish.text(), until)
         failpoint("forget.case-written")
-        return _go_on(store, _open(store), False, tick)
+        return _go_on(store, _open(store), False, tick, deployment)
 
 
 def resume(root: Path, *, approved: bool = False, tick: Tick | None = None) -> Done | None:
@@ -171,20 +172,21 @@ def _open(store: Store) -> CaseRow:
     return case
 
 
-def _go_on(store: Store, case: CaseRow, approved: bool, tick: Tick | None) -> Done:
+def _go_on(
+    store: Store, case: CaseRow, approved: bool, tick: Tick | None, deployment: Deployment | None = None
+) -> Done:
     if case.verdict == "refused":
         close_refused(store, case.ref)
         raise RequestRefused("The request was refused; its receipt says why.", ref=case.ref)
     if case.state == "open":
         wish = Wish.read(case.body)
-        _walk(store, case, wish, approved, tick)
+        _walk(store, case, wish, approved, _progress(store, wish, case, tick, deployment or store.deployment()))
         case = _open(store)
     return finish(store, case)
 
 
-def _walk(store: Store, case: CaseRow, wish: Wish, approved: bool, tick: Tick | None) -> None:
+def _walk(store: Store, case: CaseRow, wish: Wish, approved: bool, progress: Progress) -> None:
     """Walk the steps up to the signed statement; a case that cannot be served is withdrawn without a trace."""
-    progress = _progress(store, wish, case, tick)
     progress = _resumed(store, case, progress, approved or wish.approved)
     latest = [progress]
 
@@ -218,8 +220,7 @@ def _end(store: Store, ref: str, progress: Progress, error: Exception) -> None:
         store.withdraw(ref)
 
 
-def _progress(store: Store, wish: Wish, case: CaseRow, tick: Tick | None) -> Progress:
-    deployment = store.deployment()
+def _progress(store: Store, wish: Wish, case: CaseRow, tick: Tick | None, deployment: Deployment) -> Progress:
     about = About(
         dataset=store.settings.dataset,
         version=store.database.active().number,
@@ -272,7 +273,8 @@ def _save(store: Store, ref: str, step: str, progress: Progress) -> None:
         failpoint("forget.staging")
         before, after = progress.deployment, progress.outcome.after
         gone = before.data.only(before.targets(progress.request))
-        version = store.stage(after, store.commitments().without(gone))
+        commitments = progress.commitments or store.commitments()
+        version = store.stage(after, commitments.without(gone))
         failpoint("forget.staged")
     kept = {"walk": progress.to_json()} | ({"facts": Facts.of(progress).as_json()} if _measured(step, progress) else {})
     with store.database.write():

@@ -32,12 +32,14 @@ class Facts(Record):
         trained: sizes and names.
         reference: digest of the retrained model; None without one.
         curves: what the figures are drawn from (loss attack).
+        paced: whether how long unlearning takes is to be hidden; then the plan's times and counts stay out.
     """
 
     asked: Asked
     trained: Trained
     reference: str | None = None
     curves: Curves = Curves()
+    paced: bool = False
 
     @classmethod
     def of(cls, progress: Progress) -> Self:
@@ -62,6 +64,7 @@ class Facts(Record):
             ),
             reference=None if progress.reference is None else progress.reference.model.digest(),
             curves=_curves(progress),
+            paced=progress.policy.pace_s is not None,
         )
 
 
@@ -92,6 +95,7 @@ def report_of(walked: dict[str, Any], facts: Facts, receipt: bytes) -> Report:
         receipt: the receipt file.
     """
     said, plan = certificate(receipt), Plan.from_json(walked["plan"])
+    plan = plan.untimed() if facts.paced else plan
     (change,) = said.scope.models
     return Report(
         asked=facts.asked,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_RECEIPT_BYTES = 1 << 24
+ANSWERS = "Clusters, recommendations and nearest vectors are asked for in Python; see the how-to Use the library."
 Table = tuple[list[str], list[list[Any]], tuple[str, ...]]
 
 
@@ -191,13 +192,14 @@ def predictions(root: Path, frame: pd.DataFrame) -> Table:
 
     Raises:
         MissingColumn: the table lacks a column that the model was trained on.
+        BadInput: the model gives other answers than predictions.
     """
     with Store.open(root) as store:
         settings, deployment = store.settings, store.deployment()
     data = _questions(frame, deployment.data, settings.ids)
     ids = data.ids.tolist()
     if not isinstance(deployment.model, Predicts):
-        raise BadInput(f"{type(deployment.model).__name__} does not predict classes")
+        raise BadInput(f"the learner {settings.learner!r} predicts neither classes nor numbers", hint=ANSWERS)
     logits = deployment.model.logits(data)
     if data.target is not None and deployment.data.target is not None and deployment.data.target.kind == "number":
         return ["id", "prediction"], [[i, float(v)] for i, v in zip(ids, np.ravel(logits), strict=True)], data.notes

@@ -12,7 +12,8 @@ In the spirit of scikit-learn's ``parametrize_with_checks``::
 
 A check gets a factory, because it needs fresh worlds: seed → `Deployment` for unlearners, seed → `Dataset` for
 learners. It returns when there is nothing to check (an ability that is not there) and raises `ConformanceFailure`
-with one sentence when a promise is broken.
+with one sentence when a promise is broken. `check_examples` goes on from there: random examples, as many as one has
+patience for.
 
 >>> from expunge.catalog import build
 >>> check_unlearner(build("unlearner", "retrain"))
@@ -27,6 +28,7 @@ from functools import partial
 from typing import Any
 
 from expunge.core.conformance import learners, unlearners
+from expunge.core.conformance.examples import check_examples
 from expunge.core.conformance.learners import Records, suits
 from expunge.core.conformance.unlearners import World
 from expunge.core.conformance.watch import ConformanceFailure
@@ -38,8 +40,9 @@ from expunge.core.tiny import deploy, tiny_deployment, tiny_world
 from expunge.core.tiny_worlds import tiny_graph, tiny_shop, tiny_vectors
 
 __all__ = [
-    "ConformanceFailure", "Records", "World", "check_learner", "check_unlearner", "learner_checks", "records_for",
-    "tiny_deployment", "tiny_graph", "tiny_shop", "tiny_vectors", "tiny_world", "unlearner_checks", "world_of",
+    "ConformanceFailure", "Records", "World", "check_examples", "check_learner", "check_unlearner", "learner_checks",
+    "records_for", "tiny_deployment", "tiny_graph", "tiny_shop", "tiny_vectors", "tiny_world", "unlearner_checks",
+    "world_of",
 ]  # fmt: skip
 
 UnlearnerCheck = Callable[[Unlearner, World], None]
@@ -69,6 +72,7 @@ def records_for(learner: Learner) -> tuple[Records, ...]:
 
     Raises:
         BadData: it takes none of them.
+        ConformanceFailure: it fails otherwise than by `BadTarget` or `BadData`.
     """
 
     def taken(*kinds: Records) -> tuple[Records, ...]:

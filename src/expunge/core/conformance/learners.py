@@ -10,6 +10,7 @@ import numpy as np
 from expunge.core.archive import pack
 from expunge.core.conformance.batches import hard_batches
 from expunge.core.conformance.watch import (
+    ConformanceFailure,
     arrays_of,
     changed,
     fails,
@@ -106,6 +107,13 @@ def check_saved_and_restored(learner: Learner, records: Records) -> None:
         objects = [name for name, a in arrays_of(deployment.model).items() if np.asarray(a).dtype.hasobject]
         hold(not objects, f"these arrays hold Python objects: {', '.join(objects)}")
         restored(deployment)
+
+
+def check_forgetting_is_whole(learner: Learner, records: Records) -> None:
+    """A model with one of `without` and `plan` has both: with one alone, nothing of its forgetting would be checked."""
+    for _, deployment in _fitted(learner, records):
+        there = [name for name in ("without", "plan") if hasattr(deployment.model, name)]
+        hold(len(there) != 1, f"a model that forgets has `without(ids)` and `plan(ids)`; this one has only {there}")
 
 
 def check_forgets_exactly(learner: Learner, records: Records) -> None:
@@ -224,10 +232,24 @@ def check_learns_exactly(learner: Learner, records: Records) -> None:
 
 
 def suits(learner: Learner, records: Records) -> bool:
-    """Say whether a learner takes records of this kind."""
+    """Say whether a learner takes records of this kind.
+
+    Raises:
+        ConformanceFailure: it stumbles over them instead of saying `BadTarget` or `BadData`.
+    """
     data = records(SEEDS[0])
     try:
         learner.fit(data, Key.public(0))
     except (BadTarget, BadData):
         return False
+    except Exception as error:
+        raise ConformanceFailure(
+            f"fit failed with {type(error).__name__} ({error}) on {_described(data)}: raise BadTarget or BadData for "
+            "what is not learnt from, or say which records to check with: check_learner(learner, tiny_world)"
+        ) from error
     return True
+
+
+def _described(data: Dataset) -> str:
+    kinds = ", ".join(sorted({column.kind for column in data.columns.values()}))
+    return f"columns of {kinds} with {'no target' if data.target is None else f'a target of kind {data.target.kind}'}"

@@ -18,6 +18,7 @@ from expunge.core.guarantee import Guarantee
 from expunge.core.models import Identity, check_saved, class_labels, exactly
 from expunge.core.seeds import Key
 from expunge.models.bayes.binned import Binned, Book, is_warm, saved
+from expunge.models.change import forecast
 from expunge.models.encoding.grid import Grid
 from expunge.models.encoding.occupied import bins_of
 from expunge.models.encoding.scale import numbers
@@ -215,14 +216,7 @@ class BayesModel:
         """Return what `without` would cost; changes nothing."""
         source, rows, kept = self.kept.drop(ids)
         moves = len(rows) > 0 and self.binned.without(source, rows) is None
-        share = 1.0 if moves else len(rows) / (kept.n + len(rows))
-        seconds = (self.fit_s * share + 1e-3) if self.fit_s else None
-        return Prediction(
-            seconds=seconds,
-            p95_s=seconds and 4 * seconds,
-            worst_s=self.fit_s * 1.5 or None,
-            records_read=kept.n if moves else len(rows),
-            parts_touched=1,
-            parts=1,
-            why="a column's grid moves, so the counts are taken again" if moves else "subtracts the records' counts",
-        )
+        if moves:
+            return forecast("a column's grid moves, so the counts are taken again", self.fit_s, 1.0, kept.n)
+        share = len(rows) / (kept.n + len(rows))
+        return forecast("subtracts the records' counts", self.fit_s, share, len(rows))

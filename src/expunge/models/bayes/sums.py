@@ -16,6 +16,7 @@ from expunge.core.errors import BadData, BadInput
 from expunge.core.guarantee import Guarantee
 from expunge.core.models import Identity, check_saved, class_labels, exactly
 from expunge.core.seeds import Key
+from expunge.models.change import coming, forecast, going
 from expunge.models.encoding.scale import UNIT, Codes, Mask, Scale
 from expunge.models.kept import Kept
 from expunge.models.scores import class_codes, cross_entropy, known_codes, label_bytes
@@ -108,7 +109,7 @@ class ClassSums:
     @classmethod
     def of(cls, likelihood: Likelihood, scale: Scale, data: Dataset, labels: tuple[str, ...]) -> ClassSums:
         """Return the sums of records."""
-        codes, y, k = counted(likelihood, scale.encode(data)), known_codes(data, labels), len(labels)
+        codes, y, k = counted(likelihood, scale, data), known_codes(data, labels), len(labels)
         sums, squares = np.zeros((k, codes.shape[1])), np.zeros((k, codes.shape[1]))
         for start in range(0, len(codes), BLOCK):
             block = codes[start : start + BLOCK].astype(np.float64)
@@ -148,9 +149,13 @@ class ClassSums:
         return {"classes/sizes": self.sizes, "sums": self.sums, "squares": self.squares}
 
 
-def counted(likelihood: Likelihood, codes: Codes) -> Codes:
-    """Return what is added up of codes."""
-    return (codes > 0).astype(np.int16) if likelihood == "bernoulli" else codes
+def counted(likelihood: Likelihood, scale: Scale, data: Dataset) -> Codes:
+    """Return what is added up of records: their codes; of ``bernoulli`` 1 for yes, and 0 for no and for missing."""
+    codes = scale.encode(data)
+    if likelihood != "bernoulli":
+        return codes
+    half = [0 if r.kind == "vector" else UNIT // 2 for r in scale.rulers.every for _ in range(r.own + r.gaps)]
+    return (codes > np.array(half, np.int16)).astype(np.int16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +189,7 @@ class SumBayesModel:
 
     def logits(self, data: Dataset) -> Floats:
         """Return log P(class) + Σ log P(column | class), shape (n, k)."""
-        codes = counted(self.learner.likelihood, self.scale.encode(data))
+        codes = counted(self.learner.likelihood, self.scale, data)
         weigh = {"gaussian": self._normal, "multinomial": self._counts, "bernoulli": self._flags}
         flat, linear, bent = weigh[self.learner.likelihood]()
         sizes = self.sums.sizes
@@ -246,14 +251,14 @@ class SumBayesModel:
         Raises:
             UnknownRecord, NothingLeft, ClassVanished: nothing was changed.
         """
-        gone, kept = self.kept.forget(ids)
-        if not len(gone):
+        change = going(self.kept, self.scale, ids)
+        if not len(change.records):
             return self
-        after = self.scale.without(gone)
-        if after is None:
-            return self.learner.fit(kept.data, self.key)
-        part = ClassSums.of(self.learner.likelihood, self.scale, gone, self.labels)
-        return replace(self, kept=kept, scale=after[0], sums=self.sums.plus(part, -1).columns(after[1]))
+        if change.after is None:
+            return self.learner.fit(change.kept.data, self.key)
+        scale, left = change.after
+        part = ClassSums.of(self.learner.likelihood, self.scale, change.records, self.labels)
+        return replace(self, kept=change.kept, scale=scale, sums=self.sums.plus(part, -1).columns(left))
 
     def adding(self, data: Dataset) -> SumBayesModel:
         """Return the model that has seen these records as well; self is untouched.
@@ -261,25 +266,22 @@ class SumBayesModel:
         Raises:
             DuplicateId: a record is known already.
             BadData, BadTarget: other columns, or another target.
+            TooLarge: there would be too many.
         """
-        kept, after = self.kept.learn(data), self.scale.adding(data)
-        if after is None or (data.target is not None and not set(data.target.vocabulary) <= set(self.labels)):
-            return self.learner.fit(kept.data, self.key)
+        change = coming(self.kept, self.scale, data)
+        if not len(data):
+            return self
+        if change.after is None or (data.target is not None and not set(data.target.vocabulary) <= set(self.labels)):
+            return self.learner.fit(change.kept.data, self.key)
         self.learner._check_columns(data)
-        part = ClassSums.of(self.learner.likelihood, after[0], data, self.labels)
-        return replace(self, kept=kept, scale=after[0], sums=self.sums.widened(after[1]).plus(part, 1))
+        scale, known = change.after
+        part = ClassSums.of(self.learner.likelihood, scale, data, self.labels)
+        return replace(self, kept=change.kept, scale=scale, sums=self.sums.widened(known).plus(part, 1))
 
     def plan(self, ids: Sequence[Id]) -> Prediction:
         """Return what `without` would cost; changes nothing."""
-        gone, kept = self.kept.forget(ids)
-        moves = len(gone) > 0 and self.scale.without(gone) is None
-        seconds = (self.fit_s * (1.0 if moves else len(gone) / (kept.n + len(gone))) + 1e-3) if self.fit_s else None
-        return Prediction(
-            seconds=seconds,
-            p95_s=seconds and 4 * seconds,
-            worst_s=self.fit_s * 1.5 or None,
-            records_read=kept.n if moves else len(gone),
-            parts_touched=1,
-            parts=1,
-            why="a scale moves, so the sums are taken again" if moves else "subtracts the records' sums",
-        )
+        change = going(self.kept, self.scale, ids)
+        if change.after is None:
+            return forecast("a scale moves, so the sums are taken again", self.fit_s, 1.0, change.kept.n)
+        m = len(change.records)
+        return forecast("subtracts the records' sums", self.fit_s, m / (change.kept.n + m), m)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MAX_RECORDS = 2**24 - 1
 FULL_BYTES = 1 << 28
 """With ``memory="auto"``, histograms of more bytes are not kept."""
+SLOTS = 6144
+"""Slots of a node's histogram, at most, where `Boosting.cuts` is 0 and 31 thresholds a column fit."""
 SQUARED_BITS = 8
 """The curvature of squared errors is 2⁸ a record."""
 REACH = 10.0
@@ -47,6 +49,7 @@ class Boosting:
         depth: splits from root to leaf, at most.
         sample: a round is learnt from about this many records (half to all of it; a power of two), drawn by owner.
         cuts: thresholds tried a column and round, keyed draws; categories are drawn into as many groups and one more.
+            0 = 255, 127, 63 or 31: the fewer columns the more, so that a node's histogram has at most 6,144 slots.
         columns: share of the columns that a round looks at.
         min_rows: records on each side of a split, at least.
         min_gain: what a split must gain, in units of noise; the higher, the steadier and the coarser.
@@ -72,13 +75,13 @@ class Boosting:
     rate: float = 0.25
     depth: int = 5
     sample: int = 2**14
-    cuts: int = 31
+    cuts: int = 0
     columns: float = 1.0
     min_rows: int = 20
     min_gain: float = 8.0
     penalty: float = 1.0
     step: float = 0.05
-    n_bins: int = 64
+    n_bins: int = 256
     memory: str = field(default="auto", repr=False, compare=False)
 
     def prepare(self, say: Callable[[str], None]) -> None:
@@ -86,7 +89,7 @@ class Boosting:
         from expunge.models.boosting.warm import is_warm, walk
 
         if not is_warm():
-            say("compiling the kernels of boosting, once on this machine (10 to 20 s)")
+            say("compiling the kernels of boosting, once on this machine (about 10 s)")
         for memory in ("full", "lean"):
             walk(Boosting(rounds=4, sample=64, min_rows=2, min_gain=0.0, memory=memory))
 
@@ -120,6 +123,9 @@ class Boosting:
     def restore(self, arrays: Arrays, data: Dataset, key: Key) -> BoostingModel:
         """Return the model that was saved as its state and memory; it is learnt afresh and compared.
 
+        Cost: one fit. Most of a fit is reading the records and counting histograms, which a model that is to forget
+        needs in any case; `prepare` says so beforehand where kernels have to be compiled too.
+
         Raises:
             StoreDamaged: the arrays are not those of this learner over these records.
         """
@@ -132,7 +138,7 @@ class Boosting:
             "rounds": (1, 10_000),
             "depth": (1, 8),
             "sample": (64, 2**22),
-            "cuts": (1, 255),
+            "cuts": (0, 255),
             "min_rows": (1, 2**22),
         }
         for name, (low, high) in whole.items():
@@ -165,13 +171,18 @@ class Boosting:
 
     def draws(self, key: Key, grid: Grid, n: int) -> Draws:
         """Return what the key decides, for n records under this grid."""
-        return Draws.of(key, grid, self.rounds, self.bound(n), (self._width(grid), self.cuts, 1 << self.depth))
+        return Draws.of(key, grid, self.rounds, self.bound(n), (self._width(grid), self._cuts(grid), 1 << self.depth))
 
     def _width(self, grid: Grid) -> int:
         """Return how many features a round looks at."""
         return max(1, int(np.ceil(self.columns * len(grid.names))))
 
-    def rules(self, target: Target) -> Rules:
+    def _cuts(self, grid: Grid) -> int:
+        """Return how many thresholds a column has in a round."""
+        fitting = (cuts for cuts in (255, 127, 63) if self._width(grid) * (cuts + 1) <= SLOTS)
+        return self.cuts or next(fitting, 31)
+
+    def rules(self, target: Target, grid: Grid) -> Rules:
         """Return the kernels' form of the hyper-parameters."""
         from expunge.models.kernels.boost import Rules
 
@@ -179,9 +190,9 @@ class Boosting:
         per_step = self.step / self.rate if not target.is_number else target.unit / (self.rate * one)
         gain = self.min_gain * (one if not target.is_number else 1 / one)
         most = int(REACH / self.step)
-        return Rules(self.depth, self.min_rows, round(self.penalty * one), per_step, most, self.cuts + 1, gain)
+        return Rules(self.depth, self.min_rows, round(self.penalty * one), per_step, most, self._cuts(grid) + 1, gain)
 
     def keeps(self, grid: Grid, chains: int) -> bool:
         """Say whether histograms are kept."""
-        size = 16 * ((1 << self.depth) - 1) * self._width(grid) * (self.cuts + 1) * self.rounds * chains
+        size = 16 * ((1 << self.depth) - 1) * self._width(grid) * (self._cuts(grid) + 1) * self.rounds * chains
         return self.memory == "full" or (self.memory == "auto" and size <= FULL_BYTES)

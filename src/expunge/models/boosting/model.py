@@ -69,7 +69,7 @@ class Boosts(Protocol):
         """Return what the key decides."""
         ...
 
-    def rules(self, target: Target) -> Rules:
+    def rules(self, target: Target, grid: Grid) -> Rules:
         """Return the kernels' form of the hyper-parameters."""
         ...
 
@@ -83,7 +83,7 @@ class Now:
     """All that is numbered by rows; replaced as a whole, so that readers never see half of it.
 
     Attributes:
-        source: the records, forgotten ones included until `BoostingModel.data` is asked for.
+        source: the records, forgotten ones included until `BoostingModel.settle`.
         alive: which are kept, shape (n,).
         grid: the encoder.
         tally: the integer counts behind the grid.
@@ -159,8 +159,8 @@ class BoostingModel:
         return found
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what predicts: grid, target, and of each chain the splits (feature, slot) and leaf values."""
-        now = self.now
+        """Return what predicts: grid, target, and of each chain the splits (feature, slot) and leaf values; settles."""
+        now = self.settle()
         arrays = {**now.grid.state(), **self.target.state()}
         for c, chain in enumerate(now.chains):
             pairs = zip(chain, now.draws.looks, strict=True)
@@ -173,7 +173,7 @@ class BoostingModel:
     def memory(self) -> dict[str, npt.NDArray[Any]]:
         """Return the sums that the rounds stand on: of the leaves, and totals; histograms are counted when restored."""
         arrays = {}
-        for c, chain in enumerate(self.now.chains):
+        for c, chain in enumerate(self.settle().chains):
             arrays[f"chain/{c:05d}/leaf_sums"] = np.array([r.sums.leaf for r in chain], np.int64)
             arrays[f"chain/{c:05d}/totals"] = np.array([r.sums.total for r in chain], np.int64)
         return arrays
@@ -196,11 +196,18 @@ class BoostingModel:
 
     @property
     def data(self) -> Dataset:
-        """The kept records. The first call after a deletion lets go of the others, and of all that is left of them."""
+        """The kept records. The first call after a deletion settles, as `state` and `digest` do."""
+        return self.settle().source
+
+    def settle(self) -> Now:
+        """Let go of forgotten records, and of all that is left of them in the rounds (spec X08); changes no bit.
+
+        Cost: once after a deletion, a copy of the records.
+        """
         now = self.now
         if not now.alive.all():
             self.now = now = self._settled(now)  # one assignment: readers see the old or the new
-        return now.source
+        return now
 
     def _settled(self, now: Now) -> Now:
         """Return the kept records alone; categories are numbered afresh where some are gone."""
@@ -219,7 +226,7 @@ class BoostingModel:
         target = self.target
         full = self.learner.keeps(now.grid, target.chains)
         start = int(target.base[chain])
-        return Trainer(now.records, chain, start, now.draws, target.loss(), self.learner.rules(target), full)
+        return Trainer(now.records, chain, start, now.draws, target.loss(), self.learner.rules(target, now.grid), full)
 
     def learnt(self, now: Now, progress: Progress | None = None) -> Now:
         """Return these records with rounds learnt from all of them."""

@@ -188,16 +188,24 @@ class Trainer:
         Returns:
             The round, what changed (0 nothing, 1 values, 2 splits), and which leaves differ.
         """
-        from expunge.models.kernels.boost_repair import repair
+        from expunge.models.kernels.boost_repair import absorb, next_change, rebuild, revalue
 
+        codes, y, look, rules = self.records.codes, self.records.y[self.chain], self.draws.looks[r], self.rules
+        tree, sums = own.tree, own.sums
         rows, margins = (np.concatenate(pair) for pair in zip((own.rows, own.margins), coming, strict=True))
         leaf = np.concatenate([own.leaf, np.zeros(len(coming[0]), np.uint8)])
-        sample = (rows, margins, leaf, len(own.rows), dead, delta)
-        told = (own.tree, own.sums, self.draws.looks[r], self.loss, self.rules)
-        what, m, dirty = repair(self.records.codes, self.records.y[self.chain], *sample, *told)
+        touched, dirty = np.zeros(len(tree.feature), bool), np.zeros(len(tree.value), bool)
+        sample, told = (rows, margins, leaf, len(own.rows)), (look, self.loss, rules)
+        m, bar = absorb(codes, y, *sample, dead, delta, tree, sums, touched, *told)
         if m < len(rows):
             rows, margins, leaf = rows[:m].copy(), margins[:m].copy(), leaf[:m].copy()
-        return Round(own.tree, own.sums, rows, margins, leaf, NOWHERE), what, dirty
+        node = next_change(0, tree, sums.hist, touched, bar, look, rules)
+        while node >= 0:
+            rebuild(node, codes, y, rows, margins, leaf, tree, sums, touched, dirty, bar, *told)
+            node = next_change(node + 1, tree, sums.hist, touched, bar, look, rules)
+        split = bool(dirty.any())
+        what = max(int(revalue(tree, sums, dirty, look, rules)), 2 * split)
+        return Round(tree, sums, rows, margins, leaf, NOWHERE), what, dirty
 
     def flushed(self, r: int, old: Round) -> Round:
         """Return a round whose arrays are its own, and which holds nothing more of records that are gone."""

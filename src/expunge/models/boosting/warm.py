@@ -23,14 +23,14 @@ class Walks(Protocol):
 
 def is_warm() -> bool:
     """Say whether the compiled kernels are in the cache, as far as can be seen."""
-    from expunge.models.kernels.boost_repair import repair, spared
+    from expunge.models.kernels.boost_repair import rebuild, spared
 
     try:
         # numba has no public question for this; where the answer cannot be had, assume the worst
-        folders = [Path(kernel._cache.cache_path) for kernel in (repair, spared)]
+        folders = [Path(kernel._cache.cache_path) for kernel in (rebuild, spared)]
     except AttributeError:
         return False
-    return all(any(folder.glob(f"*.{k}-*.nbi")) for folder, k in zip(folders, ("repair", "spared"), strict=True))
+    return all(any(folder.glob(f"*.{k}-*.nbi")) for folder, k in zip(folders, ("rebuild", "spared"), strict=True))
 
 
 def walk(learner: Walks) -> None:
@@ -39,7 +39,7 @@ def walk(learner: Walks) -> None:
     Args:
         learner: boosting that splits nodes of two records, a few rounds of it.
 
-    Cost: 10 to 20 s with a cold cache, a fraction of a second otherwise.
+    Cost: about 10 s with a cold cache, a fraction of a second otherwise.
     """
     n = 80
     draw = np.arange(2.0 * n).reshape(n, 2) % 7

@@ -49,11 +49,23 @@ MAX_RECORDS = 2**22 - 1
 MAX_NOMINAL = 32
 
 
+def check_many(n: int) -> None:
+    """Refuse more records than sums are exact for.
+
+    Raises:
+        TooLarge: 2²² or more.
+    """
+    if n > MAX_RECORDS:
+        raise TooLarge(f"{n} records; sums are exact below {MAX_RECORDS + 1}", limit=MAX_RECORDS)
+
+
 def declared(name: str, gaps: bool, between: tuple[float, float]) -> Ruler:
     """Return the ruler of numbers between two declared ends: about a thousand codes, whatever the records hold."""
     low, high = between
-    step = 2.0 ** round(math.log2((high - low) / (4 * UNIT)))
-    return Ruler(name, "number", gaps=gaps, shift=(low + high) / 2, step=step, declared=True)
+    share, power = math.frexp(high / 2 - low / 2)  # halves: the two ends may be as far apart as numbers go
+    power += 1 - (share * share < 0.5) - UNIT_BITS - 2  # the nearest power of two to a 1,024th, in whole numbers
+    step = math.ldexp(1.0, max(power, -1000))
+    return Ruler(name, "number", gaps=gaps, shift=low / 2 + high / 2, step=step, declared=True)
 
 
 def learnt(
@@ -110,8 +122,7 @@ class Scale:
             TooLarge: 2²² records or more.
             BadData: an infinite value, or a column that has no codes.
         """
-        if len(data) > MAX_RECORDS:
-            raise TooLarge(f"{len(data)} records; sums are exact below {MAX_RECORDS + 1}", limit=MAX_RECORDS)
+        check_many(len(data))
         found = [learnt(name, column, between=data.ranges.get(name)) for name, column in data.columns.items()]
         rulers = Rulers(tuple(ruler for ruler, _ in found), key)
         every = np.array([m for _, m in found], np.int64).reshape(-1, 8)
@@ -200,7 +211,7 @@ class Scale:
         Raises:
             BadData: an infinite value, or vectors of another length or type.
         """
-        new = Scale.of(more, self.key)
+        new = Scale.of(replace(more, ranges={}), self.key)  # ranges are this scale's, and part of its rulers
         every = [_both(a, b) for a, b in zip(self.rulers.every, new.rulers.every, strict=True)]
         if any(ruler is None for ruler in every):
             return None

@@ -17,7 +17,7 @@ class BoostedClassifier(Classifies, Forgetful):
         rate: share of the Newton step that a leaf takes.
         depth: splits from root to leaf, at most.
         sample: a round is learnt from about this many records (a power of two).
-        cuts: thresholds tried a column and round.
+        cuts: thresholds tried a column and round; 0: 31 to 255, the fewer columns the more.
         columns: share of the columns that a round looks at.
         min_rows: records on each side of a split, at least.
         min_gain: what a split must gain; the higher, the steadier and the coarser.
@@ -41,13 +41,13 @@ class BoostedClassifier(Classifies, Forgetful):
         rate: float = 0.25,
         depth: int = 5,
         sample: int = 2**14,
-        cuts: int = 31,
+        cuts: int = 0,
         columns: float = 1.0,
         min_rows: int = 20,
         min_gain: float = 8.0,
         penalty: float = 1.0,
         step: float = 0.05,
-        n_bins: int = 64,
+        n_bins: int = 256,
         memory: str = "auto",
         seed: int | str = 0,
         classes: Sequence[Any] | None = None,
@@ -78,7 +78,7 @@ class BoostedRegressor(Regresses, Forgetful):
         rate: share of the Newton step that a leaf takes.
         depth: splits from root to leaf, at most.
         sample: a round is learnt from about this many records (a power of two).
-        cuts: thresholds tried a column and round.
+        cuts: thresholds tried a column and round; 0: 31 to 255, the fewer columns the more.
         columns: share of the columns that a round looks at.
         min_rows: records on each side of a split, at least.
         min_gain: what a split must gain, in units of the round's mean squared error.
@@ -101,13 +101,13 @@ class BoostedRegressor(Regresses, Forgetful):
         rate: float = 0.25,
         depth: int = 5,
         sample: int = 2**14,
-        cuts: int = 31,
+        cuts: int = 0,
         columns: float = 1.0,
         min_rows: int = 20,
         min_gain: float = 8.0,
         penalty: float = 1.0,
         step: float = 0.01,
-        n_bins: int = 64,
+        n_bins: int = 256,
         memory: str = "auto",
         seed: int | str = 0,
         kinds: Kinds | None = None,

@@ -12,22 +12,30 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.exceptions import NotFittedError
 from sklearn.utils import assert_all_finite, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, validate_data
 
 from expunge.core.columns import Column, normal_ids
 from expunge.core.dataset import Dataset
-from expunge.core.errors import BadInput, BadTarget, NotFitted, UnknownSubject
+from expunge.core.errors import BadTarget
 from expunge.core.roles import Learns
 from expunge.core.seeds import Key
 from expunge.models.encoding.layout import Kinds, Layout, column_names, is_frame, row_ids
+from expunge.models.estimators.fitted import (
+    FitFirst,
+    contents,
+    is_fitted,
+    kept_ids,
+    model_digest,
+    model_of,
+    named_records,
+    promised,
+)
 from expunge.models.scores import log_shares
 
 if TYPE_CHECKING:
     from expunge.core.deployment import Prediction
-    from expunge.core.guarantee import Guarantee
     from expunge.core.request import Id
     from expunge.core.roles import Floats, Learner
 
@@ -39,10 +47,6 @@ VECTORS: dict[str, Any] = {"dtype": [np.float32, np.int16, np.int8, np.uint8]}
 """How arrays are checked that are one column of vectors: kept in their own small type, nothing missing."""
 
 
-class FitFirst(NotFitted, NotFittedError):  # type: ignore[misc]  # scikit-learn has no types
-    """The estimator has not been fitted yet."""
-
-
 class Forgetful(BaseEstimator):  # type: ignore[misc]
     """What all estimators share: reading, fitting, and forgetting by id or by subject."""
 
@@ -51,6 +55,14 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
 
     _makes: ClassVar[Any]
     _needs_y: ClassVar[bool] = True
+
+    _fitted = model_of
+    _named = named_records
+    ids_ = property(kept_ids)
+    digest = model_digest
+    guarantee = promised
+    __getstate__ = contents
+    __sklearn_is_fitted__ = is_fitted
 
     def _learner(self) -> Learner:
         """Return the learner with this estimator's parameters of the same names."""
@@ -92,17 +104,20 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
         Raises:
             DuplicateId, BadData, BadTarget: nothing was changed.
         """
-        model, before = self._fitted(), dict(self.__dict__)
-        try:
-            more, _ = self._read(X, y, ids, subjects, self._layout)
-            again = not isinstance(model, Learns)
-            self.model_ = self._learner().fit(model.data.joined(more), model.key) if again else model.adding(more)
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
+        model, after, before = self._fitted(), self._twin(), dict(self.__dict__)
+        more, _ = after._read(X, y, ids, subjects, self._layout)
+        again = not isinstance(model, Learns)
+        after.model_ = self._learner().fit(model.data.joined(more), model.key) if again else model.adding(more)
+        self.__dict__.update(after.__dict__)  # classes and model at once, for whoever predicts meanwhile
+        del before  # what was replaced lived until here: nothing of it was taken down in the middle
         self._shared = True
         return self
+
+    def _twin(self) -> Self:
+        """Return an estimator with the same parts."""
+        after = object.__new__(type(self))
+        after.__dict__ |= self.__dict__
+        return after
 
     def _read(
         self, X: Any, y: Any, ids: Iterable[Id] | None, subjects: Iterable[Id] | None, known: Layout | None = None
@@ -131,11 +146,6 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
         free = next(name for name in ("target", *(f"target{j}" for j in range(len(columns)))) if name not in columns)
         return Dataset(columns, names, owners, target, free, classes, layout.notes), layout
 
-    def _fitted(self) -> Any:
-        if not hasattr(self, "model_"):
-            raise FitFirst(f"This {type(self).__name__} instance is not fitted yet. Call 'fit' first.")
-        return self.model_
-
     def _questions(self, X: Any) -> Dataset:
         """Return X as records like those learnt from."""
         self._fitted()
@@ -148,26 +158,6 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
             X = validate_data(self, X, reset=False, **how)
         ids = np.arange(len(X), dtype=np.int64)
         return Dataset(self._layout.read(X), ids, ids)
-
-    @property
-    def ids_(self) -> npt.NDArray[Any]:
-        """The ids of the kept records, shape (n,)."""
-        found: npt.NDArray[Any] = self._fitted().data.ids
-        return found
-
-    def _named(self, ids: Iterable[Id] | None, subjects: Iterable[Id] | None) -> list[Id]:
-        model = self._fitted()
-        if ids is None and subjects is None:
-            raise BadInput("say which records to forget: ids, or subjects")
-        if any(isinstance(given, str | int) for given in (ids, subjects)):
-            raise BadInput("ids and subjects are lists, also of one", hint="Write forget(ids=[17]).")
-        wanted: list[Id] = list(ids.tolist() if isinstance(ids, np.ndarray) else ids) if ids is not None else []
-        for subject in subjects if subjects is not None else ():
-            owned = model.data.owned_by(subject.item() if isinstance(subject, np.generic) else subject)
-            if not owned:
-                raise UnknownSubject(f"subject {subject!r} owns no record here")
-            wanted += owned
-        return wanted
 
     def forget(self, ids: Iterable[Id] | None = None, *, subjects: Iterable[Id] | None = None) -> Self:
         """Forget records in place, exactly: all of them, or on any error none.
@@ -188,9 +178,8 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
 
     def without(self, ids: Iterable[Id] | None = None, *, subjects: Iterable[Id] | None = None) -> Self:
         """Return a new estimator that never saw these records; self is untouched."""
-        after = object.__new__(type(self))
-        after.__dict__ |= self.__dict__
-        after.model_ = self._fitted().without(self._named(ids, subjects))
+        model, after = self._fitted(), self._twin()
+        after.model_ = model.without(self._named(ids, subjects))
         after._shared = self._shared = True  # parts of one model may be parts of the other: no more repairs in place
         return after
 
@@ -198,23 +187,6 @@ class Forgetful(BaseEstimator):  # type: ignore[misc]
         """Return what forgetting would cost; changes nothing."""
         found: Prediction = self._fitted().plan(self._named(ids, subjects))
         return found
-
-    def digest(self) -> str:
-        """Return the hex digest of the model's state: equal to that of a fit on the kept records (spec X07)."""
-        return str(self._fitted().digest())
-
-    def guarantee(self) -> Guarantee:
-        """Return what `forget` promises, with its assumptions."""
-        found: Guarantee = self._fitted().guarantee()
-        return found
-
-    def __getstate__(self) -> Any:
-        if hasattr(self, "model_"):
-            self.model_.data  # noqa: B018 - what is copied or written elsewhere holds nothing of forgotten records
-        return super().__getstate__()
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "model_")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -10,15 +10,23 @@ from sklearn.base import BaseEstimator
 
 from expunge.core.columns import Column, normal_ids
 from expunge.core.dataset import Dataset
-from expunge.core.errors import BadData, BadInput, UnknownRecord, UnknownSubject
+from expunge.core.errors import BadData, UnknownRecord, UnknownSubject
 from expunge.core.seeds import Key
-from expunge.models.estimators.forgetful import FitFirst
+from expunge.models.estimators.fitted import (
+    check_named,
+    contents,
+    is_fitted,
+    kept_ids,
+    model_digest,
+    model_of,
+    plain,
+    promised,
+)
 from expunge.models.recommenders.interactions import ITEM, RATING
 from expunge.models.recommenders.items import Ease
 
 if TYPE_CHECKING:
     from expunge.core.deployment import Prediction
-    from expunge.core.guarantee import Guarantee
     from expunge.core.request import Id
     from expunge.core.roles import Learner
 
@@ -39,6 +47,13 @@ class Items(BaseEstimator):  # type: ignore[misc]
     Guarantee: exact, with the grade of the learner. Cost and Source: as the learner (spec XL10).
     """
 
+    _fitted = model_of
+    ids_ = property(kept_ids)
+    digest = model_digest
+    guarantee = promised
+    __getstate__ = contents
+    __sklearn_is_fitted__ = is_fitted
+
     def __init__(self, learner: Learner | None = None, *, seed: int | str = 0) -> None:
         self.learner = learner
         self.seed = seed
@@ -50,18 +65,18 @@ class Items(BaseEstimator):  # type: ignore[misc]
 
         Args:
             users: who took something, shape (n,).
-            items: what was taken, shape (n,): numbers or texts.
+            items: what was taken, shape (n,): all whole numbers or all texts.
             ratings: how it was liked, shape (n,); used by a learner with ``at_least``.
             ids: a unique id for each interaction; default: 0…n-1.
 
         Raises:
             BadData, DuplicateId: nothing was learnt.
         """
-        data = _read(users, items, ratings, ids)
+        taken = plain(items)
+        data, numbers = _read(users, taken, ratings, ids), _numbers(taken)
         learner: Any = Ease() if self.learner is None else self.learner
-        model = learner.fit(data, Key.public(self.seed))
-        self.model_: Any = model
-        self._numbers = _whole(items)
+        self.model_: Any = learner.fit(data, Key.public(self.seed))
+        self._numbers = numbers
         return self
 
     def learn(
@@ -78,11 +93,13 @@ class Items(BaseEstimator):  # type: ignore[misc]
         Raises:
             DuplicateId, BadData: nothing was changed.
         """
-        model = self._fitted()
+        model, taken = self._fitted(), plain(items)
+        if taken and _numbers(taken) != self._numbers:
+            kinds = ("texts", "whole numbers")
+            raise BadData(f"items were {kinds[self._numbers]} in fit, and are {kinds[not self._numbers]} here")
         if ids is None and model.data.ids.dtype.kind == "i":
-            listed = list(users)
-            users, ids = listed, np.arange(len(listed)) + int(model.data.ids.max()) + 1
-        self.model_ = model.adding(_read(users, items, ratings, ids))
+            ids = np.arange(len(taken)) + int(model.data.ids.max()) + 1
+        self.model_ = model.adding(_read(users, taken, ratings, ids))
         return self
 
     def recommend(self, user: Id, k: int = 10, exclude_seen: bool = True) -> list[tuple[Any, float]]:
@@ -95,7 +112,7 @@ class Items(BaseEstimator):  # type: ignore[misc]
             k: how many items, at most.
             exclude_seen: leave out what the user took already.
         """
-        found = self._fitted().recommend(_plain(user), k, exclude_seen)
+        found = self._fitted().recommend(plain([user])[0], k, exclude_seen)
         return [(int(word), score) for word, score in found] if self._numbers else found
 
     def forget(
@@ -129,71 +146,44 @@ class Items(BaseEstimator):  # type: ignore[misc]
         found: Prediction = self._fitted().plan(self._named(ids, users, items))
         return found
 
-    def digest(self) -> str:
-        """Return the hex digest of the model's state: equal to that of a fit on the kept records (spec X07)."""
-        return str(self._fitted().digest())
-
-    def guarantee(self) -> Guarantee:
-        """Return what `forget` promises, with its assumptions."""
-        found: Guarantee = self._fitted().guarantee()
-        return found
-
-    @property
-    def ids_(self) -> Any:
-        """The ids of the kept interactions, shape (n,)."""
-        return self._fitted().data.ids
-
     def _named(
         self, ids: Iterable[Id] | None, users: Iterable[Id] | None, items: Iterable[Id] | None
     ) -> dict[Id, None]:
-        if ids is None and users is None and items is None:
-            raise BadInput("say what to forget: ids, users or items")
-        if any(isinstance(given, str | int) for given in (ids, users, items)):
-            raise BadInput("ids, users and items are lists, also of one", hint="Write forget(users=[17]).")
         taken = self._fitted().taken()
-        wanted = dict.fromkeys(_plain(i) for i in ids or ())
-        for user in users if users is not None else ():
-            place = taken.user(_plain(user))
+        check_named(ids=ids, users=users, items=items)
+        wanted = dict.fromkeys(plain(ids))
+        for user in plain(users):
+            place = taken.user(user)
             own = taken.of_user(place) if place >= 0 else []
             if not own:
                 raise UnknownSubject(f"user {user!r} took nothing here")
             wanted.update(dict.fromkeys(own))
-        for item in items if items is not None else ():
-            own = taken.of_item(str(_plain(item)))
+        for item in plain(items):
+            own = taken.of_item(str(item))
             if not own:
                 raise UnknownRecord(f"item {item!r} was taken by nobody here")
             wanted.update(dict.fromkeys(own))
         return wanted
 
-    def _fitted(self) -> Any:
-        if not hasattr(self, "model_"):
-            raise FitFirst(f"This {type(self).__name__} instance is not fitted yet. Call 'fit' first.")
-        return self.model_
 
-    def __getstate__(self) -> Any:
-        if hasattr(self, "model_"):
-            self.model_.data  # noqa: B018 - what is copied or written elsewhere holds nothing of forgotten records
-        return super().__getstate__()
+def _numbers(items: Sequence[Any]) -> bool:
+    """Say whether items are whole numbers, rather than texts.
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "model_")
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _whole(values: Iterable[Any]) -> bool:
-    return all(isinstance(v, int | np.integer) and not isinstance(v, bool) for v in values)
-
-
-def _read(users: Iterable[Id], items: Iterable[Id], ratings: Iterable[float] | None, ids: Any) -> Dataset:
-    """Return interactions as records; the subject is the user."""
-    people, words = normal_ids(users, "user"), [_plain(item) for item in items]
-    if any(not isinstance(w, str | int) or isinstance(w, bool) for w in words):
+    Raises:
+        BadData: they are both, or neither.
+    """
+    whole = [isinstance(item, int) and not isinstance(item, bool) for item in items]
+    if not all(number or isinstance(item, str) for number, item in zip(whole, items, strict=True)):
         raise BadData("an item is a whole number or a text")
-    columns = {ITEM: Column.of_texts([str(w) for w in words])}
+    if any(whole) and not all(whole):
+        raise BadData("some items are whole numbers and some are texts", hint="Give all of them as texts.")
+    return any(whole)
+
+
+def _read(users: Iterable[Id], items: Sequence[Any], ratings: Iterable[float] | None, ids: Any) -> Dataset:
+    """Return interactions as records; the subject is the user."""
+    columns = {ITEM: Column.of_texts([str(item) for item in items])}
     if ratings is not None:
         columns[RATING] = Column("number", np.asarray(list(ratings), np.float64))
-    names = np.arange(len(words)) if ids is None else ids
-    return Dataset(columns, normal_ids(names, "record id"), people)
+    names = np.arange(len(items)) if ids is None else ids
+    return Dataset(columns, normal_ids(names, "record id"), normal_ids(users, "user"))

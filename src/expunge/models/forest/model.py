@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from expunge.core.canonical import part_digest
 from expunge.core.costs import FOREST_CURVE, along
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Prediction
@@ -137,20 +138,18 @@ class ForestModel:
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return what predicts: the grid, and each tree in preorder (feature, threshold or category, counts)."""
-        self.settle()
-        names = self.grid.labels()
+        self.repay()
+        names, arrays = self.grid.labels(), self._common()
+        for t, tree in enumerate(self.trees):
+            arrays |= forestry.state(f"tree/{t:05d}", tree, names, self.target.sums)
+        return arrays
+
+    def _common(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the state but for the trees."""
         arrays = self.grid.state()
         arrays["classes/labels"] = np.frombuffer("\0".join(self.labels).encode(), np.uint8)
         if self.target.sums:
             arrays["target/grid"] = np.array([self.target.low, self.target.step])
-        for t, (feature, chosen, right, counts, _, _) in enumerate(map(forestry.export, self.trees)):
-            value = np.where(feature >= 0, names[feature, chosen], 0)
-            arrays |= {
-                f"tree/{t:05d}/feature": feature,
-                f"tree/{t:05d}/value": value,
-                f"tree/{t:05d}/right": right,
-                f"tree/{t:05d}/counts": counts if self.target.sums else counts.astype(np.int32),
-            }
         return arrays
 
     def memory(self) -> dict[str, npt.NDArray[Any]]:
@@ -163,8 +162,14 @@ class ForestModel:
         return arrays
 
     def digest(self) -> str:
-        """Return the hex digest of `state` (spec X07)."""
-        return self.identity.digest(self.state())
+        """Return the hex digest of `state` (spec X07); only trees that changed since the last call are hashed again."""
+        self.repay()
+        names = self.grid.labels()
+        for t, tree in enumerate(self.trees):
+            if not tree.seal:
+                tree.seal.append(part_digest(forestry.state(f"tree/{t:05d}", tree, names, self.target.sums)))
+        known = {f"tree/{t:05d}": tree.seal[0] for t, tree in enumerate(self.trees)}
+        return self.identity.digest(self._common(), known)
 
     @property
     def nbytes(self) -> int:
@@ -210,14 +215,7 @@ class ForestModel:
     def _regrid(self, rows: Ints) -> tuple[Tally, bool, list[tuple[int, int]], Target]:
         """Return the tally without these rows, whether a grid moves, categories that vanish, and the target's grid."""
         tally, moves, vanished = self.tally.without(rows)
-        target = self.target
-        if target.sums and self.source.target is not None and len(rows):
-            gone = self.source.target.values[rows]
-            if gone.min() == target.span[0] or gone.max() == target.span[1]:
-                keep = self.alive.copy()
-                keep[rows] = False
-                left = self.source.target.values[keep]
-                target = Target.between(float(left.min()), float(left.max()), self.learner.sample)
+        target = self.target.forgetting(self.source, self.alive, rows, self.learner.sample)
         return tally, moves or not target.same_grid(self.target), vanished, target
 
     def without(self, ids: Iterable[Id]) -> ForestModel:

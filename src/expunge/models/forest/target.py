@@ -85,6 +85,20 @@ class Target:
             raise BadTarget(f"the target holds a class that is not among {self.labels}")
         return np.asarray(codes, np.uint32)
 
+    def forgetting(
+        self, data: Dataset, alive: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64], sample: int
+    ) -> Target:
+        """Return the target of the records that are `alive`, without these rows of the data."""
+        if data.target is None or not self.sums or not len(rows):
+            return self
+        gone = data.target.values[rows]
+        if gone.min() > self.span[0] and gone.max() < self.span[1]:
+            return self
+        keep = alive.copy()
+        keep[rows] = False
+        left = data.target.values[keep]
+        return Target.between(float(left.min()), float(left.max()), sample)
+
     def same_grid(self, other: Target) -> bool:
         """Say whether two targets give the same codes."""
         return replace(self, span=other.span) == other

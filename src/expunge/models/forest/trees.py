@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +27,11 @@ REPAIRS = threading.RLock()
 
 @dataclass(frozen=True)
 class Tree:
-    """The arrays of one tree; see ``models/kernels/forest.py``."""
+    """The arrays of one tree; see ``models/kernels/forest.py``.
+
+    Attributes:
+        seal: the digest of its part of the state, once somebody asked for it.
+    """
 
     nodes: npt.NDArray[np.int32]
     counts: npt.NDArray[np.int64]
@@ -35,6 +39,7 @@ class Tree:
     hist: npt.NDArray[np.uint16]
     meta: npt.NDArray[np.int64]
     rows: Rows
+    seal: list[bytes] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def arrays(self) -> tuple[npt.NDArray[Any], ...]:
@@ -43,7 +48,8 @@ class Tree:
 
     def copy(self) -> Tree:
         """Return a tree that shares no storage with this one."""
-        return Tree(*(array.copy() for array in self.arrays))
+        nodes, counts, hf, hist, meta, rows = self.arrays
+        return Tree(nodes.copy(), counts.copy(), hf.copy(), hist.copy(), meta.copy(), rows.copy())
 
     @property
     def nbytes(self) -> int:
@@ -179,10 +185,11 @@ def pack(tree: Tree, place: Rows, renamed: dict[int, npt.NDArray[np.uint8]]) -> 
         place: the new number of each row, and at the end the mark of a gap.
         renamed: feature → old bin → new bin, where categories are numbered afresh.
     """
+    seal = [] if renamed else tree.seal
     live = int(np.count_nonzero(tree.nodes[:, 4]))
     if 5 * live < 4 * len(tree.nodes) or 3 * int(tree.nodes[0, 4]) < 2 * len(tree.rows):
         tree = packed(tree)
-    tree = Tree(tree.nodes, tree.counts, tree.hf, tree.hist, tree.meta, place[tree.rows.view(np.int32)])
+    tree = Tree(tree.nodes, tree.counts, tree.hf, tree.hist, tree.meta, place[tree.rows.view(np.int32)], seal)
     if renamed:
         nodes, hist = tree.nodes.copy(), tree.hist.copy()
         for feature, table in renamed.items():
@@ -197,6 +204,24 @@ def export(tree: Tree) -> tuple[npt.NDArray[Any], ...]:
 
     found: tuple[npt.NDArray[Any], ...] = export_tree(tree.nodes, tree.counts, tree.hf, tree.hist, tree.meta)
     return found
+
+
+def state(name: str, tree: Tree, names: npt.NDArray[np.int64], sums: bool) -> dict[str, npt.NDArray[Any]]:
+    """Return what of a tree predicts, as arrays under ``name/``.
+
+    Args:
+        name: the part's name.
+        tree: the tree.
+        names: the canonical name of each bin (`Grid.labels`).
+        sums: whether the target is a number.
+    """
+    feature, chosen, right, counts, _, _ = export(tree)
+    return {
+        f"{name}/feature": feature,
+        f"{name}/value": np.where(feature >= 0, names[feature, chosen], 0),
+        f"{name}/right": right,
+        f"{name}/counts": counts if sums else counts.astype(np.int32),
+    }
 
 
 def restore(arrays: Arrays, rows: list[Rows], tables: tuple[Table, Rules], labels: npt.NDArray[np.int64]) -> list[Tree]:

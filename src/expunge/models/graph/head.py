@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from expunge.core.errors import TooLarge
 from expunge.core.roles import Floats
 from expunge.models.graph.nodes import Ints, Mask
 
+MOST = 2**23
+"""So many products of two 16-bit numbers are below 2⁵³ together."""
 Codes = npt.NDArray[np.int16]
 Scales = tuple[float, float, int]
 """Penalty, the size of one unit of the rows, and the number of classes."""
@@ -35,7 +38,13 @@ class Head:
 
     @classmethod
     def of(cls, Z: Codes, y: Ints, rows: Ints, scales: Scales) -> Head:
-        """Take the sums, and solve."""
+        """Take the sums, and solve.
+
+        Raises:
+            TooLarge: a sum could be too large to be exact.
+        """
+        if max(Z.shape) > MOST:
+            raise TooLarge(f"{len(Z):,} nodes with {Z.shape[1]:,} features, at most {MOST:,} of either", limit=MOST)
         exact = Z.astype(np.float64)
         sums = exact @ exact.T if len(Z) < Z.shape[1] else exact.T @ exact
         return cls(Z, y, rows, sums, _solve(exact, y, sums, scales))

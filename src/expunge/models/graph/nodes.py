@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from expunge.core.canonical import nfc
 from expunge.core.columns import Column
 from expunge.core.dataset import Dataset
 from expunge.core.errors import BadData
@@ -46,7 +47,8 @@ def without_links(data: Dataset, pairs: Iterable[tuple[Id, Id]]) -> Dataset:
     """
     listed = list(pairs)
     data.positions(node for pair in listed for node in pair)
-    gone = {(str(a), str(b)) for a, b in listed} | {(str(b), str(a)) for a, b in listed}
+    named = [(nfc(str(a)), nfc(str(b))) for a, b in listed]
+    gone = {*named, *((b, a) for a, b in named)}
     name = column_of(data, "links")
     column = data.columns[name]
     left = [

@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Prediction
-from expunge.core.errors import BadInput, NothingLeft, StoreDamaged, UnknownRecord
+from expunge.core.errors import BadInput, BadTarget, NothingLeft, StoreDamaged, UnknownRecord
 from expunge.core.guarantee import Guarantee
 from expunge.core.models import Identity, check_classes, check_saved, class_labels, exactly
 from expunge.core.seeds import Key
 from expunge.core.tiny_worlds import tiny_graph
 from expunge.models.graph.head import Head
-from expunge.models.graph.nodes import Ints, Nodes, without_features, without_links
+from expunge.models.graph.nodes import Ints, Mask, Nodes, without_features, without_links
 from expunge.models.rows import id_order
 from expunge.models.scores import class_codes, cross_entropy, label_bytes
 
@@ -107,8 +107,25 @@ class Sgc:
             if not (isinstance(value, int | float) and 0 < value < math.inf):
                 raise BadInput(f"{name} must be a positive number, not {value!r}")
 
-    def _labels(self, data: Dataset) -> tuple[str, ...]:
-        return tuple(label for label in class_labels(data) if label != self.unlabelled)
+    def _labels(self, data: Dataset, there: Mask | None = None) -> tuple[str, ...]:
+        """Return the classes that are learnt: declared ones, or those of the nodes (that are there).
+
+        Raises:
+            BadTarget: there is none.
+            ClassVanished: one has no node. That no node is without a class any more is fine.
+        """
+        target = data.target
+        if target is None or data.classes or self.unlabelled not in target.vocabulary:
+            labels = [label for label in class_labels(data) if label != self.unlabelled]
+        else:
+            labels = [label for label in target.vocabulary if label != self.unlabelled]
+        if not labels:
+            raise BadTarget("no node has a class: there is nothing to learn")
+        if target is not None and not data.classes:
+            codes = class_codes(data, tuple(labels))
+            codes = codes if there is None else codes[there]
+            check_classes(tuple(labels), np.bincount(codes[codes >= 0], minlength=len(labels)))
+        return tuple(labels)
 
     def _learnt(self, nodes: Nodes, labels: tuple[str, ...]) -> Head:
         """Return the head of the kept nodes with a class, in the order of their ids."""
@@ -123,7 +140,7 @@ class Sgc:
 
 @dataclass(eq=False)
 class SgcModel:
-    """The model of `Sgc`. To its users a value; what is gone is dropped from memory when `data` is read.
+    """The model of `Sgc`. To its users a value; what is gone leaves memory when state, digest or `data` is read.
 
     Attributes:
         learner: its hyper-parameters.
@@ -173,6 +190,7 @@ class SgcModel:
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return what predicts: classes, and weights of propagated features with the intercepts in row 0."""
+        self._settle()
         return {"classes/labels": label_bytes(self.labels), "weights": self.head.weights}
 
     def memory(self) -> dict[str, npt.NDArray[Any]]:
@@ -197,11 +215,9 @@ class SgcModel:
             raise UnknownRecord(f"records {lost} were forgotten already")
         if len(rows) == int(nodes.alive.sum()):
             raise NothingLeft("every record is named")
-        target = nodes.source.target
-        if not nodes.source.classes and target is not None:
-            left = nodes.alive.copy()
-            left[rows] = False
-            check_classes(target.vocabulary, np.bincount(target.values[left], minlength=len(target.vocabulary)))
+        left = nodes.alive.copy()
+        left[rows] = False
+        self.learner._labels(nodes.source, left)
         return rows
 
     def without(self, ids: Iterable[Id]) -> SgcModel:

@@ -1,4 +1,4 @@
-"""``AdoptedIndex``: a user's own graph index, whose deletions only mark, and ``ghosts``, which finds what stays."""
+"""``AdoptedIndex``: a user's own graph index, whose deletions only mark; what stays is found by `ghosts`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import numpy.typing as npt
 from expunge.core.canonical import Arrays
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Prediction
+from expunge.core.ghosts import ghosts
 from expunge.core.guarantee import Guarantee
 from expunge.core.models import Identity, rows_to_forget
 
 if TYPE_CHECKING:
     from expunge.core.request import Id
-
-FORMS = ("float64", "float32", "float16", "int16", "int8", "uint8")
-"""How an index may hold the numbers of a vector."""
 
 
 class Foreign(Protocol):
@@ -40,32 +38,6 @@ class Foreign(Protocol):
     def save(self) -> Any:
         """Return the bytes that are written to disk."""
         ...
-
-
-def ghosts(arrays: Arrays, vectors: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Return which vectors' numbers still lie in arrays (of an index, a model, a file), shape (n,).
-
-    Args:
-        arrays: name → array, as `Model.state` gives, or the bytes of a file as one array.
-        vectors: shape (n, d); looked for as they are, at unit length, and in the types that indexes use.
-
-    A vector that is found was not removed. One that is not found may still lie there in another form.
-    """
-    haystacks = [np.ascontiguousarray(array).tobytes() for array in arrays.values()]
-    lengths = np.sqrt((vectors.astype(np.float64) ** 2).sum(axis=1, keepdims=True))
-    unit = np.divide(vectors, lengths, out=np.zeros(vectors.shape), where=lengths > 0)
-    found = np.zeros(len(vectors), bool)
-    for values in (np.asarray(vectors), unit):
-        for form in FORMS:
-            with np.errstate(all="ignore"):
-                same = values.astype(form)
-                whole = np.dtype(form).kind != "f" and not np.array_equal(same, values)
-            if whole:
-                continue  # rounded to whole numbers it is another vector
-            needles = [row.tobytes() for row in np.ascontiguousarray(same)]
-            found |= np.array([any(n in hay for hay in haystacks) for n in needles], bool)
-    there: npt.NDArray[np.bool_] = found & (lengths[:, 0] > 0)
-    return there
 
 
 @dataclass(frozen=True, eq=False)

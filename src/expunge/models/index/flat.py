@@ -46,7 +46,7 @@ def build(learner: Arranges, data: Dataset, key: Key) -> IndexModel:
     """
     began = time.perf_counter()
     coder = Coder.of(data, key)
-    whole = Shard.sorted(data.ids, data.subjects, coder.encode(data))
+    whole = Shard.sorted(data, coder.encode(data), key)
     bits = learner.bits(len(whole))
     shards = arranged(learner, whole, key, bits)
     table = None if coder.scale is None else Kept.of(data)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from expunge.models.index.shards import id_keys
 from expunge.models.index.vectors import Floats, Ints
+from expunge.models.rows import id_keys
 
 
 @dataclass(eq=False)

@@ -15,6 +15,7 @@ from expunge.core.errors import BadData, BadInput
 from expunge.core.guarantee import Grade, Guarantee
 from expunge.core.models import Identity, exactly
 from expunge.core.seeds import Key
+from expunge.models.change import forecast, going
 from expunge.models.index.coder import Coder
 from expunge.models.index.found import Found
 from expunge.models.index.shards import Shard, Shards, check_new, located
@@ -167,20 +168,12 @@ class IndexModel:
         return found
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what answers: the vectors by shard and id, ids as keyed words, and what shards have ready."""
+        """Return what answers: of each shard the vectors in the order of ids, ids as keyed words, what it has ready."""
         if self.table is not None:
             self.table.settle()
-        shards = [self.shards[place] for place in sorted(self.shards)]
-        whole = Vectors.joined([shard.vectors for shard in shards])
-        found: dict[str, npt.NDArray[Any]] = {
-            "vectors/codes": whole.codes,
-            "vectors/exponents": whole.exponents,
-            "vectors/words": self.key.words([i for shard in shards for i in shard.ids.tolist()]),
-            "shards/places": np.array([[p, len(self.shards[p])] for p in sorted(self.shards)], np.int64),
-            **self.coder.state(),
-        }
-        for place, shard in zip(sorted(self.shards), shards, strict=True):
-            found |= {f"shard-{place:06d}/{name}": array for name, array in self.learner.extras(shard).items()}
+        found = self.coder.state()
+        for place, shard in self.shards.items():
+            found |= shard.arrays(_part(place), self.learner.extras(shard))
         return found
 
     def memory(self) -> dict[str, npt.NDArray[Any]]:
@@ -193,8 +186,11 @@ class IndexModel:
         return sum(a.nbytes for a in (*self.state().values(), *self.memory().values()))
 
     def digest(self) -> str:
-        """Return the hex digest of `state` (spec X07)."""
-        return self.identity.digest(self.state())
+        """Return the hex digest of `state` (spec X07); of shards that a deletion left alone it is known already."""
+        if self.table is not None:
+            self.table.settle()
+        known = {_part(place): shard.seal(_part(place), self.learner.extras) for place, shard in self.shards.items()}
+        return self.identity.digest(self.coder.state(), known)
 
     def guarantee(self) -> Guarantee:
         """Return exact, in the grade of this kind of index."""
@@ -214,11 +210,11 @@ class IndexModel:
             return self
         table, coder = self.table, self.coder
         if table is not None and coder.scale is not None:
-            gone, table = table.forget(wanted)
-            scale = coder.scale.without(gone)
-            if scale is None or not scale[1].all():
+            change = going(table, coder.scale, wanted)
+            table = change.kept
+            if change.scale is None:
                 return self.learner.fit(table.data, self.key)
-            coder = replace(coder, scale=scale[0])
+            coder = replace(coder, scale=change.scale)
         shards = dict(self.shards)
         for place, rows in located(self.shards, wanted).items():
             left = np.delete(np.arange(len(shards[place])), rows)
@@ -235,13 +231,15 @@ class IndexModel:
             DuplicateId: a record is in the index already.
             BadData: other columns.
         """
+        if not len(data):
+            return self
         if self.table is not None:
             return self.learner.fit(self.table.data.joined(data), self.key)
         some = next(iter(self.shards.values())).ids
         if data.ids.dtype.kind != some.dtype.kind:
             raise BadData("record ids are numbers in the index and texts in what is added, or the other way round")
         check_new(self.shards, data.ids.tolist())
-        more = Shard.sorted(data.ids, data.subjects, self.coder.encode(data))
+        more = Shard.sorted(data, self.coder.encode(data), self.key)
         shards = dict(self.shards)
         for place, shard in more.split(self.learner.places(more, self.key, self.bits)).items():
             both = Shard.joined([shards[place], shard]) if place in shards else shard
@@ -260,24 +258,18 @@ class IndexModel:
         """Return what `without` would cost; changes nothing."""
         hit = located(self.shards, ids)
         read = sum(len(self.shards[place]) for place in hit)
-        moves = self.table is not None and self.coder.scale is not None and self._moves(ids)
-        share = 1.0 if moves else read / len(self)
-        seconds = self.fit_s * share + 1e-4 if self.fit_s else None
-        return Prediction(
-            seconds=seconds,
-            p95_s=seconds and 4 * seconds,
-            worst_s=self.fit_s * 1.5 or None,
-            records_read=len(self) if moves else read,
-            parts_touched=len(self.shards) if moves else len(hit),
-            parts=len(self.shards),
-            why="a scale moves, so the records are encoded again" if moves else "makes their shards without them",
-        )
+        every = len(self.shards)
+        scale = self.coder.scale
+        if self.table is not None and scale is not None and going(self.table, scale, ids).scale is None:
+            why = "a scale moves, so the records are encoded again"
+            return forecast(why, self.fit_s, 1.0, len(self), (every, every))
+        share = read / len(self)
+        return forecast("makes their shards without them", self.fit_s, share, read, (len(hit), every), 1e-4)
 
-    def _moves(self, ids: Sequence[Id]) -> bool:
-        if self.table is None or self.coder.scale is None:
-            return False
-        scale = self.coder.scale.without(self.table.forget(ids)[0])
-        return scale is None or not scale[1].all()
+
+def _part(place: int) -> str:
+    """Return what a shard is called in a state."""
+    return f"shard-{place:06d}"
 
 
 def arranged(learner: Arranges, whole: Shard, key: Key, bits: int) -> dict[int, Shard]:

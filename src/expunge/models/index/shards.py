@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from expunge.core.canonical import part_digest
 from expunge.core.dataset import Dataset
 from expunge.core.errors import DuplicateId, NothingLeft, UnknownRecord
 from expunge.models.index.vectors import Vectors
+from expunge.models.rows import id_order
 
 if TYPE_CHECKING:
     from expunge.core.request import Id
+    from expunge.core.seeds import Key
 
 Ints = npt.NDArray[np.int64]
-
-
-def id_keys(ids: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return ids as what sorts like their canonical bytes: 64-bit words of numbers, texts as they are."""
-    return ids.astype(np.int64).view(np.uint64) if ids.dtype.kind == "i" else ids
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,28 +31,35 @@ class Shard:
         ids: shape (n,), in the order of their bytes.
         subjects: shape (n,).
         vectors: of the records.
+        words: keyed bits of their ids, shape (n,).
         graph: a graph of the vectors, for indexes that walk one.
     """
 
     ids: npt.NDArray[Any]
     subjects: npt.NDArray[Any] = field(repr=False)
     vectors: Vectors = field(repr=False)
+    words: npt.NDArray[np.uint64] = field(repr=False)
     graph: Any = field(default=None, repr=False)
+    _seals: dict[str, bytes] = field(default_factory=dict, init=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @classmethod
-    def sorted(cls, ids: npt.NDArray[Any], subjects: npt.NDArray[Any], vectors: Vectors) -> Shard:
-        """Return records in any order as a shard."""
-        order = np.argsort(id_keys(ids), kind="stable")
-        return cls(ids[order], subjects[order], vectors.take(order))
+    def sorted(cls, data: Dataset, vectors: Vectors, key: Key) -> Shard:
+        """Return records in any order, and their vectors, as a shard."""
+        order = id_order(data.ids)
+        ids = data.ids[order]
+        return cls(ids, data.subjects[order], vectors.take(order), key.words(ids.tolist()))
 
     @classmethod
     def joined(cls, parts: Sequence[Shard]) -> Shard:
         """Return the records of all parts as one shard."""
-        ids, subjects = (np.concatenate(each) for each in ([p.ids for p in parts], [p.subjects for p in parts]))
-        return cls.sorted(ids, subjects, Vectors.joined([p.vectors for p in parts]))
+        ids = np.concatenate([p.ids for p in parts])
+        order = id_order(ids)
+        subjects, words = (np.concatenate(each) for each in ([p.subjects for p in parts], [p.words for p in parts]))
+        vectors = Vectors.joined([p.vectors for p in parts])
+        return cls(ids[order], subjects[order], vectors.take(order), words[order])
 
     @cached_property
     def rows(self) -> dict[Id, int]:
@@ -63,7 +68,23 @@ class Shard:
 
     def take(self, rows: npt.NDArray[Any]) -> Shard:
         """Return the records at these rows, which are in order."""
-        return Shard(self.ids[rows], self.subjects[rows], self.vectors.take(rows))
+        return Shard(self.ids[rows], self.subjects[rows], self.vectors.take(rows), self.words[rows])
+
+    def arrays(self, name: str, extras: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Return what of it answers, and what else is said to, as one part of a state."""
+        mine: dict[str, npt.NDArray[Any]] = {
+            "codes": self.vectors.codes,
+            "exponents": self.vectors.exponents,
+            "words": self.words,
+            **extras,
+        }
+        return {f"{name}/{what}": array for what, array in mine.items()}
+
+    def seal(self, name: str, extras: Callable[[Shard], Mapping[str, npt.NDArray[Any]]]) -> bytes:
+        """Return the digest of this part of a state; taken once."""
+        if name not in self._seals:
+            self._seals[name] = part_digest(self.arrays(name, extras(self)))
+        return self._seals[name]
 
     def split(self, places: Ints) -> dict[int, Shard]:
         """Return the records by place, shape (n,)."""

@@ -110,7 +110,7 @@ def square(gradient):
     return g * g
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
 def bar_of(total, loss, rules):
     """Return what a split of this round must gain: of squared errors, in units of their mean rounded up to 2^k."""
     if loss.unit == 0 or rules.least_gain == 0.0:
@@ -122,7 +122,7 @@ def bar_of(total, loss, rules):
     return rules.least_gain * unit
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
 def worth(gradient, packed, rules):
     """Return the score of one side of a split."""
     g = np.float64(gradient)
@@ -171,7 +171,7 @@ def best_split(hist, bar, look, rules):
     return chosen, chosen_slot
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
 def leaf_value(gradient, packed, dither, rules):
     """Return a leaf's value in steps: the Newton step at the learning rate, rounded down after a keyed dither."""
     if packed == 0:
@@ -209,6 +209,15 @@ def count(hist, order, start, stop, seen, pulls):
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def combine(out, a, b, sign):
+    """Set a histogram (c, width, 2) to a + sign · b; loops, because views of another shape are slow to compile."""
+    for j in range(out.shape[0]):
+        for s in range(out.shape[1]):
+            out[j, s, 0] = a[j, s, 0] + sign * b[j, s, 0]
+            out[j, s, 1] = a[j, s, 1] + sign * b[j, s, 1]
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def partition(order, start, stop, seen, j, slot, equal):
     """Reorder a segment so that what goes left comes first; return where the right begins."""
     i = start
@@ -235,8 +244,8 @@ def left_sums(hist, j, slot, equal):
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def empty_below(tree, sums, node, level, depth):
-    """Clear what lies below a node: histograms and splits of the inner nodes, sums of the leaves."""
+def empty_below(tree, sums, touched, node, level, depth):
+    """Clear what lies below a node: histograms, splits and marks of the inner nodes, sums of the leaves."""
     first = node
     n = 1
     for deeper in range(level + 1, depth + 1):
@@ -247,11 +256,11 @@ def empty_below(tree, sums, node, level, depth):
                 sums.leaf[v - (1 << depth) + 1, 0] = 0
                 sums.leaf[v - (1 << depth) + 1, 1] = 0
             else:
+                touched[v] = False
                 tree.feature[v] = -1
                 tree.slot[v] = 0
-                cells = sums.hist[v].reshape(-1)
-                for k in range(len(cells)):
-                    cells[k] = 0
+                cells = sums.hist[v]
+                combine(cells, cells, cells, np.int64(-1))
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -301,11 +310,7 @@ def grow(top, top_level, order, n_top, seen, pulls, tree, sums, leaf, bar, look,
         else:
             count(sums.hist[small], order, middle, stop, seen, pulls)
         large = 2 * left + 1 - small
-        whole = sums.hist[node].reshape(-1)
-        part = sums.hist[small].reshape(-1)
-        rest = sums.hist[large].reshape(-1)
-        for k in range(len(whole)):
-            rest[k] = whole[k] - part[k]
+        combine(sums.hist[large], sums.hist[node], sums.hist[small], np.int64(-1))
         stack[height, 0], stack[height, 1], stack[height, 2], stack[height, 3] = left, level + 1, start, middle
         stack[height + 1, 0], stack[height + 1, 1] = left + 1, level + 1
         stack[height + 1, 2], stack[height + 1, 3] = middle, stop

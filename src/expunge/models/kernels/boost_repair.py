@@ -13,6 +13,7 @@ from expunge.models.kernels.boost import (
     COUNT,
     bar_of,
     best_split,
+    combine,
     empty_below,
     gather,
     grow,
@@ -20,8 +21,6 @@ from expunge.models.kernels.boost import (
     pull,
     square,
 )
-
-SAME, VALUES, SPLITS = 0, 1, 2
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -115,11 +114,7 @@ def add_up(tree, hist, touched):
         node = half - 1 - v
         if not touched[node] or tree.feature[node] < 0:
             continue
-        whole = hist[node].reshape(-1)
-        left = hist[2 * node + 1].reshape(-1)
-        right = hist[2 * node + 2].reshape(-1)
-        for k in range(len(whole)):
-            whole[k] = left[k] + right[k]
+        combine(hist[node], hist[2 * node + 1], hist[2 * node + 2], np.int64(1))
 
 
 @njit(cache=True, nogil=True)
@@ -175,15 +170,12 @@ def spared(codes, y, rows, margins, leaf, gone, n_known, tree, sums, look, loss,
         if leaf_value(sums.leaf[v, 0], sums.leaf[v, 1], look.dither[v], rules) != tree.value[v]:
             return False
     seen = gather(codes, pick(rows, gone), look)
-    scratch = np.empty_like(sums.hist[0])
+    scratch = np.zeros(sums.hist.shape[1:], np.int64)
     node = 0
     for level in range(depth):
         for place in range(1 << level):
             if touched[node]:
-                cells = scratch.reshape(-1)
-                whole = sums.hist[node].reshape(-1)
-                for k in range(len(cells)):
-                    cells[k] = whole[k]
+                combine(scratch, sums.hist[node], scratch, np.int64(0))
                 for i in range(len(gone)):
                     if (leaf[gone[i]] >> (depth - level)) == place:
                         add_change(scratch, seen[i], -pulls[i, 0], -pulls[i, 1])
@@ -207,13 +199,16 @@ def drop_dead(rows, margins, leaf, dead):
     return m
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def rebuild(node, level, codes, y, rows, margins, leaf, tree, sums, bar, look, loss, rules):
-    """Build the subtree of a node afresh from the records in it."""
+@njit(cache=True, nogil=True)
+def rebuild(node, codes, y, rows, margins, leaf, tree, sums, touched, dirty, bar, look, loss, rules):
+    """Build the subtree of a node afresh from the records in it; its leaves become dirty, nothing below is touched."""
+    level = np.int64(0)
+    while (2 << level) <= node + 1:
+        level += 1
     shift = rules.depth - level
     place = node + 1 - (1 << level)
     own = np.empty(len(rows), np.int32)
-    k = 0
+    k = np.int64(0)
     for i in range(len(rows)):
         own[k] = i
         if (leaf[i] >> shift) == place:
@@ -227,34 +222,35 @@ def rebuild(node, level, codes, y, rows, margins, leaf, tree, sums, bar, look, l
         pulls[i, 0], pulls[i, 1] = pull(margins[own[i]], y[below[i]], loss)
         order[i] = i
     found = np.empty(k, np.uint8)
-    empty_below(tree, sums, node, level, rules.depth)
+    empty_below(tree, sums, touched, node, level, rules.depth)
     grow(node, level, order, k, gather(codes, below, look), pulls, tree, sums, found, bar, look, rules)
     for i in range(k):
         leaf[own[i]] = found[i]
+    for v in range(place << shift, (place + 1) << shift):
+        dirty[v] = True
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def decide(codes, y, rows, margins, leaf, tree, sums, touched, dirty, bar, look, loss, rules):
-    """Decide touched nodes again, from the root down; returns whether a split changed."""
-    done = np.zeros(2 * len(touched) + 1, np.bool_)
+@njit(cache=True, nogil=True)
+def next_change(node, tree, hist, touched, bar, look, rules):
+    """Return the first touched node, from this one on, whose best split is another than the tree's; -1 if none."""
+    for v in range(node, len(touched)):
+        if touched[v]:
+            j, slot = best_split(hist[v], bar, look, rules)
+            if j != tree.feature[v] or slot != tree.slot[v]:
+                return v
+    return np.int64(-1)
+
+
+@njit(cache=True, nogil=True)
+def revalue(tree, sums, dirty, look, rules):
+    """Bring the values of the leaves up to date; returns whether any changed."""
     changed = False
-    node = 0
-    for level in range(rules.depth):
-        for place in range(1 << level):
-            if done[node]:
-                done[2 * node + 1] = True
-                done[2 * node + 2] = True
-            elif touched[node]:
-                j, slot = best_split(sums.hist[node], bar, look, rules)
-                if j != tree.feature[node] or slot != tree.slot[node]:
-                    rebuild(node, level, codes, y, rows, margins, leaf, tree, sums, bar, look, loss, rules)
-                    done[2 * node + 1] = True
-                    done[2 * node + 2] = True
-                    shift = rules.depth - level
-                    for v in range(place << shift, (place + 1) << shift):
-                        dirty[v] = True
-                    changed = True
-            node += 1
+    for v in range(len(tree.value)):
+        value = leaf_value(sums.leaf[v, 0], sums.leaf[v, 1], look.dither[v], rules)
+        if value != tree.value[v]:
+            tree.value[v] = value
+            dirty[v] = True
+            changed = True
     return changed
 
 
@@ -269,8 +265,8 @@ def reach(tree, touched):
 
 
 @njit(cache=True, nogil=True)
-def repair(codes, y, rows, margins, leaf, n_old, dead, delta, tree, sums, look, loss, rules):
-    """Bring a round up to date, in place; returns (what changed, records left, which leaves differ).
+def absorb(codes, y, rows, margins, leaf, n_old, dead, delta, tree, sums, touched, look, loss, rules):
+    """Bring the sums of a round up to date, in place, and mark the touched nodes; returns (records left, least gain).
 
     Args:
         codes: bins, shape (d, n).
@@ -283,6 +279,7 @@ def repair(codes, y, rows, margins, leaf, n_old, dead, delta, tree, sums, look, 
         delta: by how much margins differ from those known, shape (n,) int32; or shape (0,) where none does.
         tree: the round's tree.
         sums: its sums.
+        touched: marks of the inner nodes; none is set.
         look: what the round looks at.
         loss: how margins become gradients.
         rules: hyper-parameters.
@@ -294,7 +291,6 @@ def repair(codes, y, rows, margins, leaf, n_old, dead, delta, tree, sums, look, 
     k = find_changes(y, rows, margins, n_old, dead, delta, sums.total, loss, places, pulls)
     bar = bar_of(sums.total, loss, rules)
     seen = gather(codes, pick(rows, places[:k]), look)
-    touched = np.zeros(len(tree.feature), np.bool_)
     for i in range(k):
         at = places[i]
         if at >= n_old:
@@ -306,15 +302,4 @@ def repair(codes, y, rows, margins, leaf, n_old, dead, delta, tree, sums, look, 
     add_up(tree, sums.hist, touched)
     if bar != before:
         reach(tree, touched)
-    m = drop_dead(rows, margins, leaf, dead)
-    dirty = np.zeros(len(tree.value), np.bool_)
-    what = SAME
-    if decide(codes, y, rows[:m], margins[:m], leaf[:m], tree, sums, touched, dirty, bar, look, loss, rules):
-        what = SPLITS
-    for v in range(len(tree.value)):
-        value = leaf_value(sums.leaf[v, 0], sums.leaf[v, 1], look.dither[v], rules)
-        if value != tree.value[v]:
-            tree.value[v] = value
-            dirty[v] = True
-            what = max(what, VALUES)
-    return what, m, dirty
+    return drop_dead(rows, margins, leaf, dead), bar

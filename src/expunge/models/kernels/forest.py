@@ -3,7 +3,8 @@
 A tree is six arrays that grow together:
 
 * ``nodes`` int32 (cap, 6): feature (-1 = leaf), bin, left child (right = left + 1; of a leaf: room for rows), first
-  row (of a leaf), number of rows, histogram slot (-1 = none). A free pair is all zeros but for the link in its first.
+  row (of a split: its slack, which is no part of the state), number of rows, histogram slot (-1 = none). A free pair
+  is all zeros but for the link in its first.
 * ``counts`` int64 (cap, classes): records of each class in the node; of sums (cap, 3): count, Σ y, Σ y².
 * ``hf`` int32 (hcap, F): the candidate features of a stored histogram, -1 where there are fewer.
 * ``hist`` uint16 (hcap, F, bins, channels): their histograms over the node's sample: the count of each class, or the
@@ -20,19 +21,32 @@ import numpy as np
 from numba import njit
 
 from expunge.models.kernels.draws import LEFT, RIGHT, draw_sample, mix
-from expunge.models.kernels.pool import BIN, CHILD, FEATURE, ROOM, SIZE, SLOT, START, copy_hist, take_pair, take_slot
-from expunge.models.kernels.splits import Scratch, Table, best_split, clear_found, scan
+from expunge.models.kernels.pool import (
+    BIN,
+    CHILD,
+    FEATURE,
+    ROOM,
+    SIZE,
+    SLOT,
+    START,
+    keep_features,
+    take_pair,
+    take_slot,
+)
+from expunge.models.kernels.splits import Scratch, Table, clear_found, decide, pick
+
+MANY = 1024
+"""From so many rows on, those of a subtree that is built are copied close together in memory first."""
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def make_scratch(rules, d, n, hist):
+def make_scratch(rules, n, hist):
     """Return room to work on nodes of up to n rows."""
     return Scratch(
         np.empty((rules.max_features, 3), np.int64),
         np.zeros((rules.max_features, rules.n_bins, rules.channels), hist.dtype),
-        np.empty((2, rules.channels), np.int64),
-        np.empty(rules.n_bins, np.uint8),
-        np.empty(n, np.uint32),
+        np.empty((rules.n_bins + 1, rules.channels), np.int64),
+        np.empty(rules.n_bins, np.int64),
         np.empty(n, np.uint32),
     )
 
@@ -121,8 +135,8 @@ def gather(kept, n, table):
     h = np.empty(n, np.uint64)
     for i in range(n):
         row = kept[i]
-        for f in range(d):
-            codes[i, f] = table.codes[row, f]
+        for f in range(np.uint64(d)):
+            codes[np.uint64(i), f] = table.codes[row, f]
         y[i] = table.y[row]
         h[i] = table.h[row]
     return Table(codes, y, h, table.nominal, table.names, table.order)
@@ -140,23 +154,26 @@ def build(nodes, counts, hf, hist, meta, rows, whole, rules, todo, paths):
     for t in range(len(todo)):
         room = max(room, np.int64(nodes[todo[t, 0], SIZE]))
     levels = rules.max_depth + 5
-    scratch = make_scratch(rules, d, room + 1, hist)
+    scratch = make_scratch(rules, room + 1, hist)
     stack = np.empty((levels, 2), np.int64)
     words = np.empty(levels, np.uint64)
     known = np.zeros((levels, d), np.bool_)
     for t in range(len(todo)):
         node, depth, feature, chosen = todo[t, 0], todo[t, 1], todo[t, 2], todo[t, 3]
         base, size = np.int64(nodes[node, START]), np.int64(nodes[node, SIZE])
-        kept = np.empty(size, np.uint32)
-        own = np.empty(size, np.uint32)
-        for i in range(size):
-            kept[i] = rows[base + i]
-            own[i] = i
-        table = gather(kept, size, whole)
+        many = size > MANY
+        order = rows[base : base + size].copy()
+        kept = order.copy() if many else order
+        table = whole
+        if many:
+            table = gather(kept, size, whole)
+            for i in range(size):
+                order[i] = i
         for f in range(d):
             known[0, f] = False
         stack[0, 0], stack[0, 1], words[0] = node, depth, paths[t]
         height = 1
+        slack = np.int64(0)
         while height > 0:
             height -= 1
             node, depth, path = stack[height, 0], stack[height, 1], words[height]
@@ -165,22 +182,24 @@ def build(nodes, counts, hf, hist, meta, rows, whole, rules, todo, paths):
                 if is_final(counts[node], n, depth, rules):
                     continue
                 start = np.int64(nodes[node, START]) - base
-                m = draw_sample(own, start, n, path, table.h, rules.sample, scratch.sampled)
+                m = draw_sample(order, start, n, path, table.h, rules.sample, scratch.sampled)
                 if m == 0:
                     continue
-                found = scan(scratch.sampled, m, path, table, rules, known[height], m == n, scratch)
+                found = pick(scratch.sampled, m, path, table, rules, known[height], m == n, scratch.picked)
                 if found == 0:
                     continue
-                feature, chosen = best_split(scratch.hist, found, path, depth, table, rules, scratch)
+                own = scratch.hist
                 if n > rules.keep:
                     hf, hist, slot = take_slot(hf, hist, meta)
-                    for j in range(rules.max_features):
-                        hf[slot, j] = scratch.picked[j, 0]
-                    copy_hist(scratch.hist, hist[slot])
+                    keep_features(hf, slot, scratch.picked)
                     nodes[node, SLOT] = slot
-                clear_found(scratch, found, rules.channels)
+                    own = hist[slot]
+                feature, chosen, slack = decide(m, found, path, depth, table, rules, scratch, own)
+                if n <= rules.keep:
+                    clear_found(scratch, found, rules.channels)
             nodes, counts, left = take_pair(nodes, counts, meta)
-            split_node(nodes, counts, own, base, table, rules, node, left, feature, chosen, scratch.sampled)
+            split_node(nodes, counts, order, base, table, rules, node, left, feature, chosen, scratch.sampled)
+            nodes[node, START] = slack
             feature = np.int64(-1)
             for f in range(d):
                 known[height + 1, f] = known[height, f]
@@ -190,5 +209,5 @@ def build(nodes, counts, hf, hist, meta, rows, whole, rules, todo, paths):
                 words[height] = mix(path ^ (RIGHT if side else LEFT))
                 height += 1
         for i in range(size):
-            rows[base + i] = kept[own[i]]
+            rows[base + i] = kept[order[i]] if many else order[i]
     return nodes, counts, hf, hist

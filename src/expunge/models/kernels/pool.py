@@ -52,6 +52,13 @@ def clear_hist(target):
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def keep_features(hf, slot, picked):
+    """Note which features a stored histogram is of."""
+    for j in range(hf.shape[1]):
+        hf[slot, j] = picked[j, 0]
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def take_slot(hf, hist, meta):
     """Return (hf, hist, slot) with a zeroed histogram slot."""
     slot = meta[FREE_HIST]
@@ -149,3 +156,23 @@ def free_below(nodes, counts, hf, hist, meta, rows, top, max_depth):
     nodes[top, BIN] = 0
     nodes[top, ROOM] = 0
     nodes[top, START] = 0
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def set_marks(mark, lost, value):
+    """Mark rows, or take the marks off again."""
+    for i in range(len(lost)):
+        mark[lost[i]] = value
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def put(todo, paths, at, node, depth, feature, chosen, path):
+    """Note a leaf that is to be built again; returns the lists, which may have grown."""
+    if at == len(todo):
+        longer = np.empty(at + at // 4 + 16, np.uint64)  # as long as what `grow_rows` gives
+        for i in range(at):
+            longer[i] = paths[i]
+        todo, paths = grow_rows(todo), longer
+    todo[at, 0], todo[at, 1], todo[at, 2], todo[at, 3] = node, depth, feature, chosen
+    paths[at] = path
+    return todo, paths

@@ -23,14 +23,25 @@ from expunge.models.kernels.pool import (
     SIZE,
     SLOT,
     START,
-    copy_hist,
+    clear_hist,
     free_below,
     free_slot,
-    grow_rows,
+    keep_features,
+    put,
+    set_marks,
     take_rows,
     take_slot,
 )
-from expunge.models.kernels.splits import add_sum, best_split, clear_found, measure_spans, scan
+from expunge.models.kernels.splits import (
+    add_sum,
+    best_split,
+    clear_found,
+    decide,
+    is_empty,
+    is_end,
+    measure_spans,
+    pick,
+)
 
 FEW = 8
 """Rows are moved between children where they are less than one in this many; otherwise both are built again."""
@@ -103,9 +114,13 @@ def to_leaf(nodes, counts, hf, hist, meta, rows, node, kept, n, max_depth):
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def update(hist, feats, changed, sign, path, exponent, table, rules):
-    """Add the sampled ones of these rows to a histogram, or take them out; return how many there were."""
+    """Add the sampled ones of these rows to a histogram, or take them out.
+
+    Returns how many there were, and whether a feature lost its lowest or highest bin, or a category.
+    """
     bound = rate(exponent, rules.sample)
     hit = 0
+    ends = False
     for i in range(len(changed)):
         row = changed[i]
         if exponent > 0 and mix(table.h[row] ^ path) > bound:
@@ -121,7 +136,9 @@ def update(hist, feats, changed, sign, path, exponent, table, rules):
                 add_sum(hist[j], b, sign, sign * np.int64(target))
             else:
                 hist[j, b, target] += sign
-    return hit
+                if sign < 0 and is_empty(hist[j], b, rules):
+                    ends = ends or table.nominal[f] or is_end(hist[j], b, rules)
+    return hit, ends
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -174,13 +191,6 @@ def revives(nodes, rows, node, feats, gained, mark, path, exponent, table, rules
             if table.codes[row, f] != table.codes[witness, f] and mix(table.h[row] ^ path) <= bound:
                 return True
     return False
-
-
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def set_marks(mark, lost, value):
-    """Mark rows, or take the marks off again."""
-    for i in range(len(lost)):
-        mark[lost[i]] = value
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -244,19 +254,6 @@ def move_rows(nodes, rows, node, new, lost, gained, arena, top, table, mark, buf
     return arena, ends
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def put(todo, paths, at, node, depth, feature, chosen, path):
-    """Note a leaf that is to be built again; returns the lists, which may have grown."""
-    if at == len(todo):
-        longer = np.empty(at + at // 4 + 16, np.uint64)  # as long as what `grow_rows` gives
-        for i in range(at):
-            longer[i] = paths[i]
-        todo, paths = grow_rows(todo), longer
-    todo[at, 0], todo[at, 1], todo[at, 2], todo[at, 3] = node, depth, feature, chosen
-    paths[at] = path
-    return todo, paths
-
-
 @njit(cache=True, nogil=True)
 def repair_tree(nodes, counts, hf, hist, meta, rows, table, rules, root_path, lost, gained, mark):
     """Take rows out of a tree and put others in (uint32 lists).
@@ -265,7 +262,7 @@ def repair_tree(nodes, counts, hf, hist, meta, rows, table, rules, root_path, lo
     are to be built again, for `build`. Then the tree equals, node for node, the one built from its new rows.
     """
     deep, keep = rules.max_depth, rules.keep
-    scratch = make_scratch(rules, len(table.names), nodes[0, SIZE] + len(gained) + 1, hist)
+    scratch = make_scratch(rules, nodes[0, SIZE] + len(gained) + 1, hist)
     picked = scratch.picked
     buffer = np.empty(len(scratch.sampled), np.uint32)
     constant = np.zeros(len(table.names), np.bool_)
@@ -310,23 +307,30 @@ def repair_tree(nodes, counts, hf, hist, meta, rows, table, rules, root_path, lo
         counted = slot >= 0 and n > keep and exponent == bucket(n, rules.sample) and not final
         counted = counted and MANY * (len(away) + len(new)) < n
         if counted:
-            hit = update(hist[slot], hf[slot], away, np.int64(-1), path, exponent, table, rules)
-            joined = update(hist[slot], hf[slot], new, np.int64(1), path, exponent, table, rules)
-            if hit + joined > 0:
-                found, again = measure_spans(hist[slot], hf[slot], rules, picked)
+            hit, ends = update(hist[slot], hf[slot], away, np.int64(-1), path, exponent, table, rules)
+            joined, _ = update(hist[slot], hf[slot], new, np.int64(1), path, exponent, table, rules)
+            slack = np.int64(nodes[node, START]) - hit
+            if joined == 0 and slack >= 0 and not ends:
+                nodes[node, START] = slack
+            elif hit + joined > 0:
+                for j in range(rules.max_features):
+                    picked[j, 0] = hf[slot, j]
+                found, again = measure_spans(hist[slot], rules, picked)
                 if joined > 0 and not again:
                     set_marks(mark, away, np.uint8(1))
                     again = revives(nodes, rows, node, hf[slot], new, mark, path, exponent, table, rules)
                     set_marks(mark, away, np.uint8(0))
                 counted = not again
                 if counted:
-                    feature, chosen = best_split(hist[slot], found, path, depth, table, rules, scratch)
+                    feature, chosen, slack = best_split(hist[slot], found, path, depth, table, rules, scratch)
+                    nodes[node, START] = slack
                     few = feature == nodes[node, FEATURE] and is_few(
                         hist[slot], picked, feature, nodes[node, BIN], chosen, rules
                     )
         if not counted:
             listed = True
             found = 0
+            s = np.int64(0)
             set_marks(mark, away, np.uint8(1))
             collect(nodes, rows, node, mark, buffer, deep)
             set_marks(mark, away, np.uint8(0))
@@ -335,8 +339,8 @@ def repair_tree(nodes, counts, hf, hist, meta, rows, table, rules, root_path, lo
             if not leaf and not final and MANY * (len(away) + len(new)) < n:
                 s = draw_sample(buffer, np.int64(0), n, path, table.h, rules.sample, scratch.sampled)
                 if s > 0:
-                    found = scan(
-                        scratch.sampled, s, path, table, rules, constant, leaf, scratch
+                    found = pick(
+                        scratch.sampled, s, path, table, rules, constant, leaf, picked
                     )  # no leaf: marks nothing
             if found == 0:
                 rows = to_leaf(nodes, counts, hf, hist, meta, rows, node, buffer, n, deep)
@@ -344,21 +348,23 @@ def repair_tree(nodes, counts, hf, hist, meta, rows, table, rules, root_path, lo
                     todo, todo_paths = put(todo, todo_paths, n_todo, node, depth, np.int64(-1), np.int64(-1), path)
                     n_todo += 1
                 continue
-            feature, chosen = best_split(scratch.hist, found, path, depth, table, rules, scratch)
-            few = feature == nodes[node, FEATURE] and is_few(
-                scratch.hist, picked, feature, nodes[node, BIN], chosen, rules
-            )
+            own = scratch.hist
             if n > keep:
                 if slot < 0:
                     hf, hist, slot = take_slot(hf, hist, meta)
                     nodes[node, SLOT] = slot
-                for j in range(rules.max_features):
-                    hf[slot, j] = picked[j, 0]
-                copy_hist(scratch.hist, hist[slot])
+                else:
+                    clear_hist(hist[slot])
+                keep_features(hf, slot, picked)
+                own = hist[slot]
             elif slot >= 0:
                 free_slot(nodes, hf, hist, meta, node)
                 slot = np.int64(-1)
-            clear_found(scratch, found, rules.channels)
+            feature, chosen, slack = decide(s, found, path, depth, table, rules, scratch, own)
+            few = feature == nodes[node, FEATURE] and is_few(own, picked, feature, nodes[node, BIN], chosen, rules)
+            nodes[node, START] = slack
+            if n <= keep:
+                clear_found(scratch, found, rules.channels)
         same = feature == nodes[node, FEATURE] and chosen == nodes[node, BIN]
         if not same and not (few and not table.nominal[feature]):
             if not listed:

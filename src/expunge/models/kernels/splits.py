@@ -13,6 +13,11 @@ from numba import njit
 
 from expunge.models.kernels.draws import mix, walk_of
 
+GRAIN = 1e-3
+"""More than the rounding of two scores."""
+LOOSE = 2.0**30
+"""A slack is at most this."""
+
 
 class Table(NamedTuple):
     """The encoded records.
@@ -62,17 +67,15 @@ class Scratch(NamedTuple):
     Attributes:
         picked: feature, lowest and highest bin of each candidate, shape (F, 3), int64.
         hist: histograms of a node, shape (F, bins, channels); zero between uses.
-        sides: three sums over the channels, shape (3, channels), int64.
-        wanted: thresholds that are tried, shape (bins,), uint8.
-        targets: targets of the sampled rows, shape (n,), uint32.
+        sums: sums of one feature's histogram up to each bin, shape (bins, channels), int64.
+        tried: thresholds that are tried, shape (bins,), int64.
         sampled: the sampled rows, shape (n,), uint32.
     """
 
     picked: np.ndarray
     hist: np.ndarray
-    sides: np.ndarray
-    wanted: np.ndarray
-    targets: np.ndarray
+    sums: np.ndarray
+    tried: np.ndarray
     sampled: np.ndarray
 
 
@@ -92,32 +95,23 @@ def add_sum(hist, b, count, target):
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def count_feature(sampled, m, f, codes, targets, sums, hist):
-    """Add the rows of a sample to the histogram of one feature; return its lowest and highest bin."""
+def varies(sampled, m, f, codes):
+    """Say whether the first m sampled rows differ in a feature."""
     f = np.uint64(f)
-    low = codes[sampled[0], f]
-    high = low
-    for i in range(m):
-        b = codes[sampled[i], f]
-        if sums:
-            add_sum(hist, b, np.int64(1), np.int64(targets[i]))
-        else:
-            hist[b, targets[i]] += 1
-        low = min(low, b)
-        high = max(high, b)
-    return np.int64(low), np.int64(high)
+    first = codes[sampled[0], f]
+    for i in range(1, m):
+        if codes[sampled[i], f] != first:
+            return True
+    return False
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def scan(sampled, m, path, table, rules, constant, inherit, scratch):
-    """Histogram the first `max_features` features of the walk that are not constant on the first m sampled rows.
+def pick(sampled, m, path, table, rules, constant, inherit, picked):
+    """Find the first `max_features` features of the walk that are not constant on the first m sampled rows.
 
     `constant` marks features known to be constant on all rows of the node; more are added when `inherit`.
-    Fills `scratch.picked` and `scratch.hist` (zero before); returns the number of features found.
+    Fills the first column of `picked`, with -1 where there are fewer; returns the number of features found.
     """
-    picked, hist, targets = scratch.picked, scratch.hist, scratch.targets
-    for i in range(m):
-        targets[i] = table.y[sampled[i]]
     at, stride = walk_of(path, rules.prime)
     d = len(table.order)
     found = 0
@@ -131,21 +125,34 @@ def scan(sampled, m, path, table, rules, constant, inherit, scratch):
         f = np.int64(table.order[place])
         if constant[f]:
             continue
-        low, high = count_feature(sampled, m, f, table.codes, targets, rules.sums, hist[found])
-        if low == high:
-            for c in range(rules.channels):
-                hist[found, low, c] = 0
+        if not varies(sampled, m, f, table.codes):
             constant[f] = inherit
             continue
         picked[found, 0] = f
-        picked[found, 1] = low
-        picked[found, 2] = high
         found += 1
         if found == rules.max_features:
             break
     for j in range(found, rules.max_features):
         picked[j, 0] = -1
     return found
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def count(sampled, m, found, table, rules, picked, hist):
+    """Add the first m sampled rows to the histograms of the picked features (zero before)."""
+    codes = table.codes
+    if rules.sums:
+        for i in range(m):
+            row = sampled[i]
+            target = np.int64(table.y[row])
+            for j in range(found):
+                add_sum(hist[j], codes[row, np.uint64(picked[j, 0])], np.int64(1), target)
+        return
+    for i in range(m):
+        row = sampled[i]
+        target = table.y[row]
+        for j in range(found):
+            hist[j, codes[row, np.uint64(picked[j, 0])], target] += 1
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -158,25 +165,24 @@ def clear_found(scratch, found, channels):
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def draw_thresholds(wanted, low, high, word, rules):
-    """Mark the thresholds in [low, high) that are tried.
+def draw_thresholds(tried, low, high, word, rules):
+    """List the thresholds in [low, high) that are tried, in any order; return how many there are.
 
     They are the first ones on a keyed walk in golden-section steps, which spreads them evenly; where the range
     narrows, those inside stay.
     """
-    every = high - low <= rules.thresholds
-    for i in range(low, high):
-        wanted[i] = every
-    if every:
-        return
+    if high - low <= rules.thresholds:
+        for i in range(low, high):
+            tried[i - low] = i
+        return high - low
     step = np.int64(39) if rules.n_bins == 64 else np.int64(157)
     b = np.int64(word & np.uint64(rules.n_bins - 1))
-    left = rules.thresholds
-    while left > 0:
-        if low <= b < high:
-            wanted[b] = True
-            left -= 1
+    n = np.int64(0)
+    while n < rules.thresholds:
+        tried[n] = b
+        n += np.int64(low <= b) & np.int64(b < high)
         b = (b + step) & (rules.n_bins - 1)
+    return n
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -191,23 +197,22 @@ def keyed_bin(low, high, nominal, word, n_bins):
     return b
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
 def score_pair(a, b, total_a, total_b, sums):
     """Return the score, to be minimised, of a split with these two channels on its left.
 
     Two classes: the Gini impurities of the sides, weighted by their sizes and halved, as one quotient of integers
     below 2^53. Sums: less s²/n of either side; squares stay below 2^53.
     """
+    r0, r1 = np.float64(total_a - a), np.float64(total_b - b)
+    a, b = np.float64(a), np.float64(b)
     if sums:
-        rest, over = total_a - a, total_b - b
-        return -(np.float64(b * b) / np.float64(a) + np.float64(over * over) / np.float64(rest))
-    n = a + b
-    r0, r1 = total_a - a, total_b - b
-    r = r0 + r1
-    return np.float64(a * b * r + r0 * r1 * n) / np.float64(n * r)
+        return -(b * b / a + r1 * r1 / r0)
+    n, r = a + b, r0 + r1
+    return (a * b * r + r0 * r1 * n) / (n * r)
 
 
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")
 def score_many(left, total, k):
     """Return the size-weighted Gini impurity of a split of k classes, as one quotient of integers below 2^53."""
     n = np.int64(0)
@@ -224,68 +229,58 @@ def score_many(left, total, k):
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def best_of_pair(hist, low, high, nominal, wanted, sums, best):
-    """Return (bin, score) of the best split of a feature, of two classes or of sums, that beats `best`; else bin -1."""
-    total_a = np.int64(0)
-    total_b = np.int64(0)
-    for i in range(low, high + 1):
-        total_a += hist[i, 0]
-        total_b += sum_of(hist, i) if sums else np.int64(hist[i, 1])
-    a = np.int64(0)
-    b = np.int64(0)
-    seen = np.int64(0)
-    chosen = np.int64(-1)
-    for i in range(low, high + 1 if nominal else high):
-        if nominal:
-            a, b, seen = np.int64(0), np.int64(0), np.int64(0)
-        a += hist[i, 0]
-        b += sum_of(hist, i) if sums else np.int64(hist[i, 1])
-        if not nominal and not wanted[i]:
-            continue
-        here = a if sums else a + b
-        if here == seen:
-            continue
-        seen = here
-        score = score_pair(a, b, total_a, total_b, sums)
-        if score < best:
-            best = score
-            chosen = np.int64(i)
-    return chosen, best
+def add_up(hist, low, high, nominal, rules, sums, tried):
+    """Sum a feature's bins up to each (of a nominal one: leave each as it is); in the last line stands the total.
 
-
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def best_of_many(hist, low, high, nominal, wanted, sides, k, best):
-    """Return (bin, score) of the best split of a feature with k classes that beats `best`; bin -1 if none does."""
-    left, total = sides[0], sides[1]
-    for c in range(k):
-        left[c] = 0
-        total[c] = 0
-    for i in range(low, high + 1):
-        for c in range(k):
-            total[c] += hist[i, c]
-    chosen = np.int64(-1)
-    for i in range(low, high + 1 if nominal else high):
-        here = np.int64(0)
-        for c in range(k):
-            here += hist[i, c]
-            left[c] = np.int64(hist[i, c]) if nominal else left[c] + hist[i, c]
-        if here == 0 if nominal else not wanted[i]:
-            continue
-        score = score_many(left, total, k)
-        if score < best:
-            best = score
-            chosen = np.int64(i)
-    return chosen, best
+    Returns how many splits of a nominal feature are tried, listed in `tried`.
+    """
+    n = np.int64(0)
+    if rules.sums or rules.channels == 2:
+        a = np.int64(0)
+        b = np.int64(0)
+        for i in range(low, high + 1):
+            here_a = np.int64(hist[i, 0])
+            here_b = sum_of(hist, i) if rules.sums else np.int64(hist[i, 1])
+            a += here_a
+            b += here_b
+            if nominal:
+                sums[i, 0], sums[i, 1] = here_a, here_b
+                tried[n] = i
+                n += 1 if (here_a if rules.sums else here_a + here_b) > 0 else 0
+            else:
+                sums[i, 0], sums[i, 1] = a, b
+        sums[rules.n_bins, 0], sums[rules.n_bins, 1] = a, b
+        return n
+    for c in range(rules.channels):
+        total = np.int64(0)
+        for i in range(low, high + 1):
+            here = np.int64(hist[i, c])
+            total += here
+            sums[i, c] = here if nominal else total
+        sums[rules.n_bins, c] = total
+    if nominal:
+        for i in range(low, high + 1):
+            tried[n] = i
+            here = np.int64(0)
+            for c in range(rules.channels):
+                here += sums[i, c]
+            n += 1 if here > 0 else 0
+    return n
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def best_split(hist, found, path, depth, table, rules, scratch):
-    """Return (feature, bin) of the lowest score; ties go to the first feature in order, then the first bin.
+    """Return (feature, bin) of the lowest score, and its slack; ties go to the first feature, then the first bin.
 
-    Above `random_depth` the keyed bin of the first feature is taken, whatever the targets.
+    Above `random_depth` the keyed bin of the first feature is taken, whatever the targets. The slack says how many
+    records may leave the sample before another split can be better (spec X06: each lowers a score by 0 to 1, of many
+    classes by 0 to 2), as long as no feature's lowest or highest bin moves and no category vanishes.
     """
-    picked, wanted = scratch.picked, scratch.wanted
+    picked, tried, sums = scratch.picked, scratch.tried, scratch.sums
+    pair = rules.sums or rules.channels == 2
+    total = sums[rules.n_bins]
     best = np.inf
+    second = np.inf
     feature = np.int64(-1)
     chosen = np.int64(-1)
     for j in range(found):
@@ -293,42 +288,83 @@ def best_split(hist, found, path, depth, table, rules, scratch):
         nominal = table.nominal[f]
         word = mix(path ^ table.names[f])
         if depth < rules.random_depth:
-            return f, keyed_bin(low, high, nominal, word, rules.n_bins)
+            return f, keyed_bin(low, high, nominal, word, rules.n_bins), np.int64(0)
+        n = add_up(hist[j], low, high, nominal, rules, sums, tried)
         if not nominal:
-            draw_thresholds(wanted, low, high, word, rules)
-        if rules.sums or rules.channels == 2:
-            b, score = best_of_pair(hist[j], low, high, nominal, wanted, rules.sums, best)
-        else:
-            b, score = best_of_many(hist[j], low, high, nominal, wanted, scratch.sides, rules.channels, best)
-        if b >= 0:
-            best, feature, chosen = score, f, b
-    return feature, chosen
+            n = draw_thresholds(tried, low, high, word, rules)
+        for i in range(n):
+            b = tried[i]
+            if pair:
+                score = score_pair(sums[b, 0], sums[b, 1], total[0], total[1], rules.sums)
+            else:
+                score = score_many(sums[b], total, rules.channels)
+            if score < best:
+                best, second, feature, chosen = score, best, f, b
+            elif score == best and feature == f:
+                if nominal or not alike(sums, b, chosen, rules.channels):
+                    second = score
+                chosen = min(chosen, b)
+            elif score < second:
+                second = score
+    if rules.sums:
+        return feature, chosen, np.int64(0)
+    gap = (second - best) * (1.0 if pair else 0.5) - GRAIN
+    return feature, chosen, np.int64(min(max(gap, 0.0), LOOSE))
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def measure_spans(hist, feats, rules, picked):
-    """Fill `picked` from a stored histogram; return (features, whether one of them is constant)."""
+def alike(sums, a, b, channels):
+    """Say whether two thresholds cut a feature into the same halves."""
+    for c in range(channels):
+        if sums[a, c] != sums[b, c]:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def is_empty(hist, b, rules):
+    """Say whether a bin holds nothing."""
+    if rules.sums:
+        return hist[b, 0] == 0
+    for c in range(2, rules.channels):
+        if hist[b, c] != 0:
+            return False
+    return (hist[b, 0] | hist[b, 1]) == 0
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def is_end(hist, b, rules):
+    """Say whether all bins before this one are empty, or all after it."""
+    low = np.int64(b) - 1
+    while low >= 0 and is_empty(hist, low, rules):
+        low -= 1
+    high = np.int64(b) + 1
+    while high < rules.n_bins and is_empty(hist, high, rules):
+        high += 1
+    return low < 0 or high == rules.n_bins
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def measure_spans(hist, rules, picked):
+    """Fill in the lowest and highest bins of the picked features; return (features, whether one is constant)."""
     found = 0
     constant = False
-    width = 1 if rules.sums else rules.channels
-    while found < rules.max_features and feats[found] >= 0:
-        low = 0
-        high = rules.n_bins - 1
-        for side in range(2):
-            empty = True
-            while empty and low < high:
-                b = high if side else low
-                for c in range(width):
-                    if hist[found, b, c] != 0:
-                        empty = False
-                if empty:
-                    if side:
-                        high -= 1
-                    else:
-                        low += 1
-        picked[found, 0] = feats[found]
+    while found < rules.max_features and picked[found, 0] >= 0:
+        low, high = 0, rules.n_bins - 1
+        while low < high and is_empty(hist[found], low, rules):
+            low += 1
+        while low < high and is_empty(hist[found], high, rules):
+            high -= 1
         picked[found, 1] = low
         picked[found, 2] = high
         constant = constant or low == high
         found += 1
     return found, constant
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def decide(m, found, path, depth, table, rules, scratch, hist):
+    """Histogram the first m sampled rows (`hist` is zero before); return (feature, bin, slack) of the best split."""
+    count(scratch.sampled, m, found, table, rules, scratch.picked, hist)
+    measure_spans(hist, rules, scratch.picked)
+    return best_split(hist, found, path, depth, table, rules, scratch)

@@ -17,18 +17,17 @@ from expunge.core.errors import BadData, BadInput, StoreDamaged
 from expunge.core.guarantee import Guarantee
 from expunge.core.models import Identity, exactly
 from expunge.core.seeds import Key
-from expunge.models.kept import few
-from expunge.models.linear.gram import CELLS, Goal, design
+from expunge.models.linear.gram import Goal, designs
 from expunge.models.linear.normal import variances
 from expunge.models.linear.ridge import BLAS
-from expunge.models.linear.totals import Book, Totals
+from expunge.models.linear.totals import Book, Solved, Totals
 
 if TYPE_CHECKING:
     from expunge.core.canonical import Arrays
     from expunge.core.request import Id
     from expunge.core.roles import Floats, Progress
 
-LARGEST_STEP = 1e140
+LARGEST_STEP, LARGEST_UNIT = 1e140, 1e300
 EQUAL = 1e-9
 """Variances that differ by less than this share of the largest are taken to be equal."""
 
@@ -67,7 +66,7 @@ class PrincipalComponents:
         began = time.perf_counter()
         found = self.solve(totals.read())
         solved_s = time.perf_counter() - began
-        return ComponentsModel(self, Identity.of(self, data, key), totals, _Axes(found), solved_s)
+        return ComponentsModel(self, Identity.of(self, data, key), totals, Solved(found), solved_s)
 
     def restore(self, arrays: Arrays, data: Dataset, key: Key) -> ComponentsModel:
         """Return the model that was saved as its state and memory.
@@ -83,18 +82,20 @@ class PrincipalComponents:
         found = {name: np.asarray(arrays.get(name, ()), np.float64) for name in shapes}
         if any(found[name].shape != shape for name, shape in shapes.items()):
             raise StoreDamaged("the saved components do not fit these records")
-        return ComponentsModel(self, Identity.of(self, data, key), totals, _Axes(found))
+        return ComponentsModel(self, Identity.of(self, data, key), totals, Solved(found))
 
     def check(self, book: Book) -> None:
-        """Refuse columns whose squares no number can hold.
+        """Refuse columns whose squares, or standard deviations, no number can hold.
 
         Raises:
             BadData: naming one.
         """
-        far = np.flatnonzero(book.scale.steps > LARGEST_STEP)
-        if len(far) and not self.standardise:
-            name = book.scale.names[far[0]]
-            raise BadData(f"column {name!r} has numbers too large to square", hint="Set standardise=True.")
+        most, what, hint = LARGEST_STEP, "to square", "Set standardise=True."
+        if self.standardise:
+            most, what, hint = LARGEST_UNIT, "for a standard deviation", "Divide it by a power of ten."
+        far = np.flatnonzero(book.scale.steps > most)
+        if len(far):
+            raise BadData(f"column {book.scale.names[far[0]]!r} has numbers too large {what}", hint=hint)
 
     def solve(self, book: Book) -> dict[str, Floats]:
         """Return mean and unit of each column, components as rows (k, d), and their variances (k,)."""
@@ -126,13 +127,6 @@ def _no_goal(data: Dataset) -> Goal:
     return Goal()
 
 
-@dataclass(eq=False)
-class _Axes:
-    """Mean, unit, components and variances, once they are solved."""
-
-    now: dict[str, Floats] | None = None
-
-
 @dataclass(frozen=True, eq=False)
 class ComponentsModel:
     """The model of `PrincipalComponents`.
@@ -148,16 +142,13 @@ class ComponentsModel:
     learner: PrincipalComponents
     identity: Identity
     totals: Totals = field(repr=False)
-    axes: _Axes = field(repr=False)
+    axes: Solved[dict[str, Floats]] = field(repr=False)
     solved_s: float = 0.0
 
     @property
     def solution(self) -> dict[str, Floats]:
         """Mean (d,) and unit (d,) of the encoded columns, components as rows (k, d), and their variances (k,)."""
-        found = self.axes.now
-        if found is None:
-            found = self.axes.now = self.learner.solve(self.totals.read())
-        return found
+        return self.axes.read(lambda: self.learner.solve(self.totals.read()))
 
     @property
     def names(self) -> list[str]:
@@ -187,10 +178,8 @@ class ComponentsModel:
     def table(self, data: Dataset) -> Iterator[Floats]:
         """Yield the values of the encoded columns, block by block, shape (rows, d): read off their codes."""
         scale = self.totals.read().scale
-        size = max(1, CELLS // max(scale.width, 1))
-        for start in range(0, len(data), size):
-            block = data if len(data) <= size else few(data, np.arange(start, min(start + size, len(data))))
-            yield scale.shifts + scale.steps * design(scale, block)
+        for codes in designs(scale, data):
+            yield scale.shifts + scale.steps * codes
 
     def transform(self, data: Dataset) -> Floats:
         """Return each record's place along the components, shape (n, k)."""
@@ -247,7 +236,7 @@ class ComponentsModel:
         totals, _ = self.totals.without(ids)
         if totals is self.totals:
             return self
-        return ComponentsModel(self.learner, self.identity, totals, _Axes(), self.solved_s)
+        return ComponentsModel(self.learner, self.identity, totals, Solved(), self.solved_s)
 
     def adding(self, data: Dataset) -> ComponentsModel:
         """Return the model that learnt these records too; self is untouched.
@@ -259,7 +248,7 @@ class ComponentsModel:
             return self
         totals = self.totals.adding(data)
         self.learner.check(totals.read())
-        return ComponentsModel(self.learner, self.identity, totals, _Axes(), self.solved_s)
+        return ComponentsModel(self.learner, self.identity, totals, Solved(), self.solved_s)
 
     def plan(self, ids: Sequence[Id]) -> Prediction:
         """Return what `without` would cost; changes nothing."""

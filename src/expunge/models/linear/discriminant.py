@@ -14,15 +14,14 @@ import numpy.typing as npt
 
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Prediction
-from expunge.core.errors import BadInput, StoreDamaged
+from expunge.core.errors import BadInput
 from expunge.core.guarantee import Guarantee
 from expunge.core.models import Identity, class_labels, exactly
 from expunge.core.seeds import Key
-from expunge.models.kept import few
-from expunge.models.linear.gram import CELLS, Goal, design
+from expunge.models.linear.gram import Goal, scored
 from expunge.models.linear.normal import DEPENDENT, Normal, variances
 from expunge.models.linear.ridge import BLAS
-from expunge.models.linear.totals import Book, Totals
+from expunge.models.linear.totals import Book, Solved, Totals, saved_weights
 from expunge.models.scores import class_codes, cross_entropy
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class Discriminant:
         began = time.perf_counter()
         weights = self.solve(totals.read())
         solved_s = time.perf_counter() - began
-        return DiscriminantModel(self, Identity.of(self, data, key), totals, _Weights(weights), solved_s)
+        return DiscriminantModel(self, Identity.of(self, data, key), totals, Solved(weights), solved_s)
 
     def restore(self, arrays: Arrays, data: Dataset, key: Key) -> DiscriminantModel:
         """Return the model that was saved as its state and memory.
@@ -75,11 +74,8 @@ class Discriminant:
         """
         self._check()
         totals = Totals.restored(arrays, data, key, self.goal)
-        book = totals.read()
-        weights = np.asarray(arrays.get("weights", ()), np.float64)
-        if weights.shape != (len(book.sums.gram), book.goal.outputs):
-            raise StoreDamaged("the saved weights do not fit these records")
-        return DiscriminantModel(self, Identity.of(self, data, key), totals, _Weights(weights))
+        weights = saved_weights(arrays, totals.read())
+        return DiscriminantModel(self, Identity.of(self, data, key), totals, Solved(weights))
 
     def goal(self, data: Dataset) -> Goal:
         """Return how the classes of these records are encoded.
@@ -126,13 +122,6 @@ class Discriminant:
             raise BadInput(f"priors must be at least 0 and sum to 1, not {shares}")
 
 
-@dataclass(eq=False)
-class _Weights:
-    """Weights, once they are solved."""
-
-    now: Floats | None = None
-
-
 @dataclass(frozen=True, eq=False)
 class DiscriminantModel:
     """The model of a `Discriminant`.
@@ -148,16 +137,13 @@ class DiscriminantModel:
     learner: Discriminant
     identity: Identity
     totals: Totals = field(repr=False)
-    solved: _Weights = field(repr=False)
+    solved: Solved[Floats] = field(repr=False)
     solved_s: float = 0.0
 
     @property
     def weights(self) -> Floats:
         """The weights of the codes, shape (1 + d, k); intercepts in row 0."""
-        found = self.solved.now
-        if found is None:
-            found = self.solved.now = self.learner.solve(self.totals.read())
-        return found
+        return self.solved.read(lambda: self.learner.solve(self.totals.read()))
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -171,12 +157,7 @@ class DiscriminantModel:
 
     def logits(self, data: Dataset) -> Floats:
         """Return log P(class) + log P(record | class) but for a constant, shape (n, k)."""
-        weights, scale = self.weights, self.totals.read().scale
-        scores, size = np.zeros((len(data), weights.shape[1])), max(1, CELLS // len(weights))
-        for start in range(0, len(data), size):
-            block = data if len(data) <= size else few(data, np.arange(start, min(start + size, len(data))))
-            scores[start : start + size] = design(scale, block) @ weights[1:] + weights[0]
-        return scores
+        return scored(self.totals.read().scale, self.weights, data)
 
     def losses(self, data: Dataset) -> Floats:
         """Return the cross-entropy of each record, shape (n,), in nats."""
@@ -207,7 +188,7 @@ class DiscriminantModel:
         return exactly("bits-here", BLAS)
 
     def _with(self, totals: Totals) -> DiscriminantModel:
-        return DiscriminantModel(self.learner, self.identity, totals, _Weights(), self.solved_s)
+        return DiscriminantModel(self.learner, self.identity, totals, Solved(), self.solved_s)
 
     def without(self, ids: Iterable[Id]) -> DiscriminantModel:
         """Return the model that never saw these records; self is untouched.

@@ -6,6 +6,7 @@ float64 BLAS adds exactly; codes of 8 bits are added in float32, in blocks whose
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -236,6 +237,19 @@ def _rows(scale: Scale, goal: Goal, data: Dataset) -> tuple[Floats, Floats]:
     rows = np.empty((len(data), 1 + scale.width))
     rows[:, 0], rows[:, 1:] = 1.0, scale.encode(data)
     return rows, goal.encode(data)
+
+
+def designs(scale: Scale, data: Dataset) -> Iterator[Floats]:
+    """Yield the codes of the records, block by block, shape (rows, d), float64."""
+    size = max(1, CELLS // (1 + scale.width))
+    for start in range(0, len(data), size):
+        yield design(scale, data if len(data) <= size else few(data, np.arange(start, min(start + size, len(data)))))
+
+
+def scored(scale: Scale, weights: Floats, data: Dataset) -> Floats:
+    """Return the scores of records under weights of the codes, intercepts in row 0; shape (n, k)."""
+    parts = [codes @ weights[1:] + weights[0] for codes in designs(scale, data)]
+    return np.concatenate([np.zeros((0, weights.shape[1])), *parts])
 
 
 def design(scale: Scale, data: Dataset) -> Floats:

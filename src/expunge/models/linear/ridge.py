@@ -14,17 +14,17 @@ import numpy.typing as npt
 
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Prediction
-from expunge.core.errors import BadInput, BadTarget, StoreDamaged
+from expunge.core.errors import BadInput
 from expunge.core.guarantee import Guarantee
 from expunge.core.models import Identity, exactly
 from expunge.core.seeds import Key
 from expunge.models.encoding.scale import Scale
 from expunge.models.kept import few
-from expunge.models.linear.gram import CELLS, Goal, Sums, design
+from expunge.models.linear.gram import Goal, Sums, scored
 from expunge.models.linear.leaving import left_out
 from expunge.models.linear.serving import Answers
-from expunge.models.linear.totals import Totals
-from expunge.models.scores import class_codes, cross_entropy
+from expunge.models.linear.totals import Totals, saved_weights
+from expunge.models.scores import class_codes, cross_entropy, squared_errors
 
 if TYPE_CHECKING:
     from expunge.core.canonical import Arrays
@@ -82,12 +82,8 @@ class Ridge:
         """
         self._check()
         totals = Totals.restored(arrays, data, key, self.goal)
-        book = totals.read()
-        weights = np.asarray(arrays.get("weights", ()), np.float64)
-        if weights.shape != (len(book.sums.gram), book.goal.outputs):
-            raise StoreDamaged("the saved weights do not fit these records")
         answers = Answers(self.alpha)
-        answers.now = replace(answers.now, exact=weights)
+        answers.now = replace(answers.now, exact=saved_weights(arrays, totals.read()))
         return RidgeModel(self, Identity.of(self, data, key), totals, answers)
 
     def goal(self, data: Dataset) -> Goal:
@@ -162,12 +158,7 @@ class RidgeModel:
     def logits(self, data: Dataset) -> Floats:
         """Return the scores of the classes, shape (n, k), about 1 for yes and -1 for no; numbers: see `values`."""
         weights, (book, _) = self.answers.served(self.totals), self.totals.now
-        scores, size = np.zeros((len(data), weights.shape[1])), max(1, CELLS // len(weights))
-        for start in range(0, len(data), size):
-            block = data if len(data) <= size else few(data, np.arange(start, min(start + size, len(data))))
-            scores[start : start + size] = design(book.scale, block) @ weights[1:]
-        scores += weights[0]
-        ruler = book.goal.ruler
+        scores, ruler = scored(book.scale, weights, data), book.goal.ruler
         return scores if ruler is None else scores * ruler.step + ruler.shift
 
     def values(self, data: Dataset) -> Floats:
@@ -179,10 +170,7 @@ class RidgeModel:
         """Return cross-entropy of the softmax of the scores, in nats, or squared errors; shape (n,)."""
         if self.labels:
             return cross_entropy(self.logits(data), class_codes(data, self.labels))
-        if data.target is None or data.target.kind != "number":
-            raise BadTarget("the records have no number to compare with")
-        found: Floats = (self.values(data) - np.asarray(data.target.values, np.float64)) ** 2
-        return found
+        return squared_errors(self.values(data), data)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return what predicts: scale, classes or target step, weights."""

@@ -5,29 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Prediction
-from expunge.core.errors import StoreDamaged, TooLarge
+from expunge.core.errors import StoreDamaged
 from expunge.core.seeds import Key
-from expunge.models.encoding import scale as limits
-from expunge.models.encoding.scale import Scale
+from expunge.models.encoding.scale import Scale, check_many
 from expunge.models.kept import Kept, glimpse
 from expunge.models.linear.gram import Goal, Sums
 
 if TYPE_CHECKING:
     from expunge.core.canonical import Arrays
     from expunge.core.request import Id
-    from expunge.core.roles import Progress
+    from expunge.core.roles import Floats, Progress
 
 Ints = npt.NDArray[np.int64]
 Aim = Callable[[Dataset], Goal]
 """How the goal is read from records."""
 Rows = tuple[Dataset, Ints]
+T = TypeVar("T")
 WAITING = 64
 """So many deletions wait at most, and no batch that is as large; then they are booked together, as a block."""
 
@@ -98,6 +98,31 @@ class Book:
         """The bytes of `memory` and of the encoder's state."""
         mine = (*self.goal.state().values(), *self.goal.memory().values(), self.sums.gram, self.sums.cross)
         return self.scale.nbytes + sum(a.nbytes for a in mine)
+
+
+@dataclass(eq=False)
+class Solved(Generic[T]):
+    """What is solved from the sums, once it is asked for."""
+
+    now: T | None = None
+
+    def read(self, solve: Callable[[], T]) -> T:
+        """Return it, solved now if it was not."""
+        if self.now is None:
+            self.now = solve()
+        return self.now
+
+
+def saved_weights(arrays: Arrays, book: Book) -> Floats:
+    """Return the weights among saved arrays.
+
+    Raises:
+        StoreDamaged: they are not of these sums.
+    """
+    weights = np.asarray(arrays.get("weights", ()), np.float64)
+    if weights.shape != (len(book.sums.gram), book.goal.outputs):
+        raise StoreDamaged("the saved weights do not fit these records")
+    return weights
 
 
 @dataclass(eq=False)
@@ -186,8 +211,7 @@ class Totals:
         Raises:
             DuplicateId, BadData, BadTarget, TooLarge: nothing was changed.
         """
-        if self.kept.n + len(data) > limits.MAX_RECORDS:
-            raise TooLarge(f"more than {limits.MAX_RECORDS} records", limit=limits.MAX_RECORDS)
+        check_many(self.kept.n + len(data))
         kept, book = self.kept.learn(data), self.read().adding(data, step)
         return Totals(kept, self.key, self.aim, (book or Book.of(kept.data, self.key, self.aim), ()))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from inspect import signature
@@ -16,14 +16,17 @@ from expunge.core.errors import Unsupported
 from expunge.core.seeds import Key
 from expunge.models.encoding.table import Form, Table
 from expunge.models.outside.anatomy import anatomy, named
-from expunge.models.outside.boosters import library
+from expunge.models.outside.boosters import Answers, library
 
 Floats = npt.NDArray[np.float64]
 
 THREADS = frozenset({"n_jobs", "nthread", "num_threads", "num_thread", "thread_count"})
 SEEDS = frozenset({"random_state"})
+REPEAT = "Let it draw from a random_state parameter alone, and keep nothing from one fit to the next."
 LIGHTGBM = {"deterministic": True, "force_row_wise": True, "n_jobs": 1, "verbosity": -1}
 SEED_TOP = 2**31 - 1
+KNOWN = frozenset({"sklearn", "lightgbm", "xgboost", "numpy", "scipy", "pandas", "builtins"})
+"""Whose estimators, told their seeds and one thread, are taken to repeat themselves."""
 
 
 def recipe(estimator: Any) -> str:
@@ -67,6 +70,36 @@ def _written(value: Any) -> str:
     if isinstance(value, bool | int | float | str | bytes | type(None)):
         return repr(value)
     return anatomy(value)["outline"].tobytes().decode(errors="replace").replace("\n", ";")
+
+
+def vouched(estimator: Any) -> bool:
+    """Say whether every part of an estimator, parameters that are functions included, is of a library of `KNOWN`."""
+    parts = [estimator, *estimator.get_params(deep=True).values()]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, list | tuple | set | frozenset | dict):
+            parts += part.values() if isinstance(part, dict) else part
+            continue
+        where = part if callable(part) and hasattr(part, "__module__") and not hasattr(part, "fit") else type(part)
+        if (getattr(where, "__module__", None) or "builtins").partition(".")[0] not in KNOWN:
+            return False
+    return True
+
+
+def settled(estimator: Any, learn: Callable[[], Answers]) -> Answers:
+    """Return what is learnt. An estimator that nobody vouches for learns twice, and has to learn the same.
+
+    Raises:
+        Unsupported: it did not.
+    """
+    found = learn()
+    if vouched(estimator):
+        return found
+    one, other = found.arrays(), learn().arrays()
+    if one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one):
+        return found
+    said = f"{type(estimator).__name__} learnt two different things from the same records: it cannot forget exactly"
+    raise Unsupported(said, hint=REPEAT)
 
 
 def prepared(estimator: Any, table: Table, key: Key) -> Any:

@@ -17,9 +17,12 @@ from expunge.core.seeds import Key
 from expunge.models.encoding.table import FORMS, Form, Table, in_order
 from expunge.models.outside import boosters, foreign
 from expunge.models.outside.boosters import Answers, LightGbm, XGBoost
+from expunge.models.outside.named import Named
 from expunge.models.scores import class_codes, cross_entropy, known_codes, label_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from expunge.core.canonical import Arrays
     from expunge.core.roles import Floats, Progress
 
@@ -37,13 +40,14 @@ class Outside:
     threads are overruled. Encoders are inside: `table` makes numbers of the columns, and a pipeline brings its own.
 
     Attributes:
-        estimator: not fitted; it is copied, and never changed.
+        estimator: not fitted; it is copied, and never changed. Or a `Named` one.
         table: ``scaled``, ``codes`` or ``raw`` (see `expunge.models.encoding.table`); ``auto`` = ``raw`` for pipelines,
             ``codes`` for what takes missing values, ``scaled`` for the rest.
         passes: how often ``partial_fit`` goes over the records in a whole training, where slices are asked for.
 
     Guarantee: exact, grade ``bits-here``, when it learns again; it cannot forget by itself: put it into `Sharded`.
-    Cost: one fit of the estimator.
+    Cost: one fit of the estimator; two where it, or a function given to it, is of no library that is known to repeat
+        itself (`foreign.KNOWN`): it is then refused unless both fits give the same.
     Source: spec XL03. LightGBM and XGBoost bin a sample of rows by position: canonical because rows are sorted.
     """
 
@@ -52,24 +56,37 @@ class Outside:
     passes: int = 10
 
     def __repr__(self) -> str:
-        return f"Outside({foreign.recipe(self.estimator)}, table={self.table!r}, passes={self.passes})"
+        told = repr(self.estimator) if isinstance(self.estimator, Named) else foreign.recipe(self.estimator)
+        return f"Outside({told}, table={self.table!r}, passes={self.passes})"
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Load the library of a `Named` estimator (seconds), so that this is in nobody's timing; silent."""
+        if isinstance(self.estimator, Named):
+            self.estimator.load(numbers=False)
 
     def fit(self, data: Dataset, key: Key, progress: Progress | None = None) -> OutsideModel:
         """Return what the estimator learnt.
 
         Raises:
             BadTarget, BadData: nothing to learn, or not a target for this estimator.
+            Unsupported: it learns something else each time, so that it could not forget exactly.
             ValueError: the estimator's own refusals.
         """
-        model = self.begin(data, key)
-        data = in_order(data)
-        estimator, X, y = model.unfitted, model.table.encode(data), self._goals(data, model.labels)
-        with foreign.alone(key), boosters.refusals():
-            estimator.fit(X, y, **foreign.fit_options(estimator, model.table))
-        return replace(model, answers=_answers(estimator), unfitted=None)
+        model, data = self.begin(data, key), in_order(data)
+
+        def learn() -> Answers:
+            estimator = foreign.prepared(model.learner.estimator, model.table, key)
+            X, y = model.table.encode(data), self._goals(data, model.labels)
+            with foreign.alone(key), boosters.refusals():
+                estimator.fit(X, y, **foreign.fit_options(estimator, model.table))
+            return _answers(estimator)
+
+        return replace(model, answers=foreign.settled(model.learner.estimator, learn), unfitted=None)
 
     def begin(self, data: Dataset, key: Key) -> OutsideModel:
         """Return the model before it has learnt anything: encoder, classes, parameters."""
+        if isinstance(self.estimator, Named):
+            return replace(self, estimator=self.estimator.of(data)).begin(data, key)
         self._check()
         labels = self._labels(data)
         table = Table.of(data, key, foreign.form_of(self.estimator) if self.table == "auto" else self.table)
@@ -80,18 +97,24 @@ class Outside:
         """Return the model after some more passes of ``partial_fit``; the one given is untouched.
 
         Raises:
-            Unsupported: the estimator cannot learn in steps.
+            Unsupported: the estimator cannot learn in steps, or learns something else each time.
         """
-        if not isinstance(model.answers, foreign.Fitted) or not hasattr(model.answers.estimator, "partial_fit"):
-            name = type(self.estimator).__name__
+        answers, data = model.answers, in_order(data)
+        if not isinstance(answers, foreign.Fitted) or not hasattr(answers.estimator, "partial_fit"):
+            name = type(model.learner.estimator).__name__
             raise Unsupported(f"{name} cannot go on learning: it has no partial_fit", hint="Use n_slices=1.")
-        data, estimator = in_order(data), deepcopy(model.answers.estimator)
-        X, y = model.table.encode(data), self._goals(data, model.labels)
         classes = {"classes": np.arange(len(model.labels))} if model.labels else {}
-        with foreign.alone(key):
-            for _ in range(max(1, round(share * self.passes))):
-                estimator.partial_fit(X, y, **classes)
-        return replace(model, answers=foreign.Fitted(estimator), unfitted=None)
+        before = answers.estimator
+
+        def learn() -> Answers:
+            estimator = deepcopy(before)
+            X, y = model.table.encode(data), self._goals(data, model.labels)
+            with foreign.alone(key):
+                for _ in range(max(1, round(share * self.passes))):
+                    estimator.partial_fit(X, y, **classes)
+            return foreign.Fitted(estimator)
+
+        return replace(model, answers=foreign.settled(model.learner.estimator, learn), unfitted=None)
 
     def reload(self, model: OutsideModel, arrays: Arrays) -> OutsideModel | None:
         """Return the model that gave these arrays, with the encoder of `begin`; None if it must be fitted again."""

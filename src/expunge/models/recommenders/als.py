@@ -130,6 +130,8 @@ class ImplicitAls:
         ends = np.searchsorted(items[order], np.arange(len(words) + 1))
         for _ in range(self.sweeps):
             sweep((starts, items, ends, owner[order]), float(self.confidence), float(self.penalty), users, things)
+        if not np.isfinite(things).all():
+            raise BadInput("the factors of these interactions are not numbers", hint="Take a larger penalty.")
         return Shard(words, things)
 
 

@@ -176,6 +176,10 @@ class ItemsModel:
         """Return what recommendations come from: P with its corrections, or settled counts."""
         return self.now if self.now.inverse is not None else self._solved()
 
+    def _still(self) -> ItemsModel:
+        """Return the model as it stands, for one answer: another thread may settle self in the middle of it."""
+        return replace(self, now=self._serves())
+
     @property
     def data(self) -> Dataset:
         """The kept records."""
@@ -197,13 +201,11 @@ class ItemsModel:
 
     def recommend(self, user: Id, k: int = 10, exclude_seen: bool = True) -> list[tuple[str, float]]:
         """Return the k best items for a user with their scores, best first."""
-        self._serves()
-        return recommended(self, user, k, exclude_seen)
+        return recommended(self._still(), user, k, exclude_seen)
 
     def losses(self, data: Dataset) -> Floats:
         """Return the loss of each interaction given the user's other items, shape (n,), in nats."""
-        self._serves()
-        return interaction_losses(self, data)
+        return interaction_losses(self._still(), data)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return what predicts: the items' names, and P or the counts, from the kept records alone."""
@@ -245,11 +247,11 @@ class ItemsModel:
     def plan(self, ids: Sequence[Id]) -> Prediction:
         """Return what `without` and the solution for the next receipt would cost; changes nothing."""
         taken, changes = self.now.taken.without(ids)
-        solve_s = self.fit_s or None
+        worst_s = 1.5 * self.fit_s if self.fit_s else None
         return Prediction(
-            seconds=solve_s and 1e-3 + 1e-4 * len(changes),
-            p95_s=solve_s and 4e-3 + 4e-4 * len(changes),
-            worst_s=solve_s and 1.5 * solve_s,
+            seconds=worst_s and min(worst_s, 1e-3 + 1e-4 * len(changes)),
+            p95_s=worst_s and min(worst_s, 4e-3 + 4e-4 * len(changes)),
+            worst_s=worst_s,
             records_read=self.now.taken.n - taken.n,
             parts_touched=1,
             parts=1,

@@ -12,6 +12,7 @@ from expunge.core.models import Identity, check_classes, class_labels
 from expunge.core.roles import Learner, Prepares
 from expunge.core.seeds import Key
 from expunge.models.outside.learner import Outside
+from expunge.models.outside.named import ESTIMATORS, Named
 from expunge.models.sharded.model import ShardedModel
 from expunge.models.sharded.parts import Craft, Part
 from expunge.models.sharded.rooms import Plot, Rooms
@@ -29,21 +30,24 @@ NAMED = {
     "bayes": "expunge.models.bayes.naive:NaiveBayes",
     "network": "expunge.models.network:Network",
 }
-"""What may be given by name, as on a command line."""
+"""Learners of ours that may be given by name, as on a command line; others' are `ESTIMATORS`."""
 EXTRA = "pip install 'expunge[torch]'"
 
 
 def as_learner(given: Any) -> Learner:
     """Return a learner: as it is, by name, or an estimator of another library put into `Outside`.
 
+    Args:
+        given: a learner, an estimator, a name, or ``{name: options}``.
+
     Raises:
         BadInput: none of these.
         Unsupported: what it needs is not installed.
     """
     if isinstance(given, str):
-        if given not in NAMED:
-            raise BadInput(f"shards cannot learn by {given!r}", hint=f"By name there are {', '.join(NAMED)}.")
-        given = _named(given)
+        given = {given: {}}
+    if isinstance(given, dict):
+        return _named(given)
     if isinstance(given, type) or not hasattr(given, "fit"):
         raise BadInput(f"shards need a learner or an estimator, not {given!r}", hint="Give an instance of one.")
     if hasattr(given, "get_params"):
@@ -53,12 +57,22 @@ def as_learner(given: Any) -> Learner:
     return found
 
 
-def _named(name: str) -> Learner:
+def _named(given: dict[str, Any]) -> Learner:
+    name, options = next(iter(given.items()), ("", {}))
+    if len(given) != 1 or not isinstance(options, dict) or name not in (*NAMED, *ESTIMATORS):
+        hint = (
+            f"By name there are {', '.join((*NAMED, *ESTIMATORS))}; options are given as {{name: {{option: value}}}}."
+        )
+        raise BadInput(f"shards cannot learn by {given if len(given) != 1 else name!r}", hint=hint)
+    if name in ESTIMATORS:
+        return Outside(Named(name, options))
     module, _, kind = NAMED[name].partition(":")
     try:
-        found: Learner = getattr(import_module(module), kind)()
+        found: Learner = getattr(import_module(module), kind)(**options)
     except ImportError as error:
         raise Unsupported(f"{name} needs {error.name}, which is not installed", hint=EXTRA) from error
+    except TypeError as error:
+        raise BadInput(f"{name} cannot be built: {error}") from error
     return found
 
 
@@ -67,7 +81,8 @@ class Sharded:
     """Any learner, in shards: a subject's records lie in one shard, and every shard learns by itself.
 
     Attributes:
-        learner: what learns a shard: a learner of ours or its name, or an estimator of another library (see `Outside`).
+        learner: what learns a shard: a learner of ours, an estimator of another library (see `Outside`), or a name:
+            of `NAMED`, or of the closed list `ESTIMATORS`; with options as ``{name: {option: value}}``.
         n_shards: shards. Which one a subject is in is a keyed hash of the subject: nobody can choose it.
         n_slices: slices of a shard, for learners that can go on learning; forgetting restarts at the slice hit.
         vote: ``mean`` of the shards' probabilities, or ``hard``: each shard has one vote (spec D15). Numbers: the mean.

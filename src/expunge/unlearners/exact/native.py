@@ -43,7 +43,8 @@ class Native:
         """Return what the model plans, with times scaled from the last fit where the model gives none."""
         ids, model = deployment.targets(request), deployment.model
         if not ids:
-            return Prediction(seconds=0.0, p95_s=0.0, records_read=0, why="no training record is named")
+            why = "the model never learnt these records: they are set aside, and only deleted"
+            return Prediction(seconds=0.0, p95_s=0.0, worst_s=0.0, records_read=0, why=why)
         if not isinstance(model, Forgets):
             raise Unsupported(f"{type(model).__name__} cannot forget by itself", hint="Use retrain.")
         return self._way(model, deployment, request)[0]

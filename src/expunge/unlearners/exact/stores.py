@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from expunge.core.canonical import nfc
 from expunge.core.errors import BadInput
 from expunge.core.request import Id
+
+Name = TypeVar("Name", str, Id)
 
 
 @runtime_checkable
@@ -74,13 +76,18 @@ class EntryStore:
             made_of: entries of this store that it was made from: their records are its records too.
 
         Raises:
-            BadInput: an entry of `made_of` is not held (any more), so that its records are not known.
+            BadInput: an entry of `made_of` is not held (any more), so that its records are not known; or one name was
+                given where a list is meant; or the value is not bytes. What was held under the key stays.
         """
-        parents = list(made_of)
+        parents = _listed(made_of)
+        if not isinstance(value, bytes | bytearray | memoryview):
+            raise BadInput(f"an entry is bytes, not {type(value).__name__}", hint="Encode texts: value.encode().")
         lost = [parent for parent in parents if parent not in self._records]
         if lost:
             raise BadInput(f"{key!r} cannot be made of {lost[0]!r}, which is not in the store {self.name!r}")
-        known = None if records is None and not parents else frozenset(_text(record) for record in records or ())
+        known = (
+            None if records is None and not parents else frozenset(_text(record) for record in _listed(records or ()))
+        )
         for parent in parents:
             theirs = self._records[parent]
             known = None if known is None or theirs is None else known | theirs
@@ -106,7 +113,7 @@ class EntryStore:
         return len(self._made_from(ids))
 
     def _made_from(self, ids: Iterable[Id]) -> set[str]:
-        return {key for record in ids for key in self._entries.get(_text(record), ())}
+        return {key for record in _listed(ids) for key in self._entries.get(_text(record), ())}
 
     def _drop(self, key: str) -> None:
         value = self._values.pop(key, None)
@@ -117,6 +124,17 @@ class EntryStore:
             self._entries[record].discard(key)
             if not self._entries[record]:
                 del self._entries[record]
+
+
+def _listed(names: Iterable[Name]) -> list[Name]:
+    """Return names as a list; a text would be taken for the names of its letters.
+
+    Raises:
+        BadInput: it is one.
+    """
+    if isinstance(names, str):
+        raise BadInput(f"{names!r} is one name where a list is meant", hint=f"Write [{names!r}].")
+    return list(names)
 
 
 def _text(record: Id) -> str:

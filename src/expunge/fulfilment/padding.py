@@ -1,4 +1,4 @@
-"""``Pace``: unlearning is answered only at multiples of a fixed time, so that its duration says less about the records.
+"""``PaddedLatency``: unlearning ends only at multiples of a fixed time, so that its time says less about the records.
 
 How long an exact deletion takes depends on the forgotten record (how many splits it held up), so an observer of the
 latency learns about it. A pace above the plan's worst case makes every answer take the same time; below, an observer
@@ -20,7 +20,7 @@ from expunge.core.deployment import Outcome
 
 
 @dataclass
-class Pace:
+class PaddedLatency:
     """A block that ends at a multiple of `pace_s` after its begin; None = when it is done.
 
     Attributes:
@@ -31,9 +31,9 @@ class Pace:
 
     >>> ticks = iter([0.0, 3.2])
     >>> waits = []
-    >>> with Pace(2.0, lambda: next(ticks), waits.append) as pace:
+    >>> with PaddedLatency(2.0, lambda: next(ticks), waits.append) as padded:
     ...     pass
-    >>> pace.spent_s, [round(w, 9) for w in waits]
+    >>> padded.spent_s, [round(w, 9) for w in waits]
     (4.0, [0.8])
     """
 
