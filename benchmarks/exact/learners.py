@@ -32,6 +32,7 @@ VARIANTS = {
     "forest, all rows in all trees, depth 20": Variant(
         "forest", {"trees_per_owner": 100, "max_depth": 20, "min_split": 2}
     ),
+    "forest, lazy repair": Variant("forest", {"repair": "lazy", "debt": 0.2}),
     "boosting": Variant("boosting"),
     "LightGBM in 8 shards": Variant("sharded", {"learner": "lightgbm", "n_shards": 8}),
     "XGBoost in 8 shards": Variant("sharded", {"learner": "xgboost", "n_shards": 8}),

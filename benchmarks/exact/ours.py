@@ -62,6 +62,7 @@ def classifier(args: argparse.Namespace) -> None:
         forget=dropped,
         held=size,
         check=check,
+        settle=lambda model: model.repay() if hasattr(model, "repay") else None,
     )
 
 

@@ -105,7 +105,7 @@ def fitted(lines, scene, fit, score, held=None):
     return model
 
 
-def walk(lines, scene, args, *, fit, score, forget, held=None, check=None):
+def walk(lines, scene, args, *, fit, score, forget, held=None, check=None, settle=None):
     """Fit, delete one by one, then in batches; say each step.
 
     Args:
@@ -117,6 +117,7 @@ def walk(lines, scene, args, *, fit, score, forget, held=None, check=None):
         forget: (model, rows of the scene) → model.
         held: model → bytes that it says it holds.
         check: (model, rows that were kept) → figures of the last step (ours: the digest of a scratch fit).
+        settle: model → nothing; makes the repairs that single deletions put off.
     """
     model = fitted(lines, scene, fit, score, held)
     order, at, n = scene["order"], 0, len(scene["y"])
@@ -127,7 +128,8 @@ def walk(lines, scene, args, *, fit, score, forget, held=None, check=None):
         wall_ms.append(1e3 * wall)
     at = len(cpu_ms)
     if cpu_ms:
-        lines.say("single", single_ms=spread(cpu_ms), wall_ms=spread(wall_ms), cpu_s=sum(cpu_ms) / 1e3)
+        later = {} if settle is None else {"deferred_cpu_s": clocked(lambda: settle(model))[0]}
+        lines.say("single", single_ms=spread(cpu_ms), wall_ms=spread(wall_ms), cpu_s=sum(cpu_ms) / 1e3, **later)
     for name, m in sizes(args.batches, n):
         rows = order[at : at + m].tolist()
         at += m

@@ -81,6 +81,7 @@ def jobs() -> Iterator[Job]:
         if scene == "cardio":  # elsewhere (one-hot, forty continuous columns) its spare variants fill the memory
             yield Job(scene, "hedgecut", "100 trees")
         if scene == "synth100k":
+            yield Job(scene, "ours", "forest, lazy repair", singles=10_000, batches="100")
             for shards in SHARDS:
                 yield Job(scene, "ours", shards, singles=20, batches="10%")
             for network in NETWORKS:

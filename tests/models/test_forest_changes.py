@@ -18,7 +18,6 @@ from expunge.core.columns import Column
 from expunge.core.dataset import Dataset
 from expunge.core.errors import BadData, BadInput, BadTarget, DuplicateId, TooLarge
 from expunge.core.seeds import Key
-from expunge.models.forest import model as forest_model
 from expunge.models.forest.learner import Forest
 from expunge.models.forest.target import Target
 
@@ -143,17 +142,17 @@ def test_what_is_owed_is_bounded_and_paid_before_anything_is_read():
     most = 0
     for i in ids:
         model.forget([i])
-        most = max(most, len(model.owed))
-        assert len(model.owed) <= forest_model.OWED * len(model)
+        most = max(most, model.n_owed)
+        assert model.n_owed <= model.learner.debt * len(model)
     assert most > 1
     model.forget([next(i for i in data.ids.tolist() if i not in ids)])
-    assert len(model.owed)
+    assert model.n_owed
     for read in ("state", "memory", "digest", "settle"):
         other = replace(model, trees=list(model.trees), owned=set(), alive=model.alive.copy())
         getattr(other, read)()
-        assert not len(other.owed)
+        assert not other.n_owed
     model.probabilities(data)
-    assert not len(model.owed)
+    assert not model.n_owed
     model.settle()
     rows = [set(t.rows.view(np.int32).tolist()) - {-1} for t in model.trees]
     assert all(max(r) < len(model) for r in rows)

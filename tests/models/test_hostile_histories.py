@@ -219,10 +219,6 @@ def test_no_history_shows(seed, kind):
         same(one, learner, its, key, whole)
 
 
-OUTLIER = "an outlier of one makes the deletion of another impossible (models/encoding/cells.py: `range_between`)"
-
-
-@pytest.mark.xfail(reason=OUTLIER, strict=True, raises=BadData)
 @pytest.mark.parametrize("learner", [Forest(n_trees=2), Boosting(rounds=2)], ids=["forest", "boosting"])
 def test_forgetting_is_defined_for_every_kept_set(learner):
     """With 200 records one value a side lies outside the grid, with 199 none does: then 1.5e308 is an end of it."""
@@ -259,10 +255,6 @@ def test_a_declared_range_beyond_two_to_the_53_is_refused_in_words():
     assert replace(declared).schema_digest == declared.schema_digest
 
 
-LOGS = "a logarithm decides, which differs between libraries of mathematics (encoding/cells.py, forest/target.py)"
-
-
-@pytest.mark.xfail(reason=LOGS, strict=True, raises=AssertionError)
 def test_the_step_of_a_grid_is_the_exact_power_of_two():
     """From -2^52 to 2^100: a quarter of that is a little more than 2^98, and no float tells by its logarithm."""
     first, last = cells(np.array([-0.99 * 2.0**52, 0.99 * 2.0**100])).tolist()

@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import numpy.typing as npt
 
+from expunge.core.dataset import Dataset
+from expunge.core.seeds import Key
+
 U64 = npt.NDArray[np.uint64]
 Floats = npt.NDArray[np.float64]
+
+
+SHORT = 32
+"""Fewer ids than this are not worth a kernel."""
+
+
+def keyed_words(key: Key, ids: npt.NDArray[np.generic], person: str = "record") -> U64:
+    """Return `Key.words` of an array of ids, shape (n,): the same bits, several times faster where ids are integers."""
+    if ids.dtype != np.int64 or len(ids) < SHORT or sys.byteorder != "little":
+        return key.words(ids.tolist(), person)
+    from expunge.models.kernels import blake
+
+    secret = np.zeros(blake.BLOCK, np.uint8)
+    secret[: len(key.bytes)] = np.frombuffer(key.bytes, np.uint8)
+    parameters = np.zeros(64, np.uint8)
+    parameters[:4] = 8, len(key.bytes), 1, 1  # bytes of the digest and of the key; one leaf, one level
+    name = f"expunge/{person}".encode()
+    parameters[48 : 48 + len(name)] = np.frombuffer(name, np.uint8)
+    big = ids.byteswap().view(np.uint64)  # the message is "i" and the id, big-endian: nine bytes in two words
+    messages = np.stack([(big << np.uint64(8)) | np.uint64(ord("i")), big >> np.uint64(56)], axis=1)
+    found: U64 = blake.keyed_words(secret.view(np.uint64), parameters.view(np.uint64), messages, 9)
+    return found.byteswap()
+
+
+def owner_words(key: Key, data: Dataset) -> U64:
+    """Return the keyed word of each record's owner, shape (n,): the same for all records of one subject."""
+    if data.subjects is data.ids:  # every record owns itself
+        return keyed_words(key, data.ids, "owner")
+    owners, which = np.unique(data.subjects, return_inverse=True)
+    return keyed_words(key, owners, "owner")[which]
 
 
 def mixed(words: U64) -> U64:

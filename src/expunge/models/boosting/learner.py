@@ -20,8 +20,8 @@ from expunge.core.seeds import Key
 from expunge.models.boosting.goal import ONE_BITS, Target
 from expunge.models.boosting.model import BoostingModel, Now
 from expunge.models.boosting.rounds import Draws, Records
+from expunge.models.draws import owner_words
 from expunge.models.encoding.grid import Grid
-from expunge.models.encoding.tally import Tally
 
 if TYPE_CHECKING:
     from expunge.core.canonical import Arrays
@@ -109,12 +109,10 @@ class Boosting:
         if not len(data.columns) or len(data) > MAX_RECORDS:
             raise BadData(f"boosting needs a column at least, and at most {MAX_RECORDS} records")
         target = Target.of(data, self.step)
-        grid = Grid.of(data, key, self.n_bins)
-        owners, which = np.unique(data.subjects, return_inverse=True)
-        words = key.words(owners.tolist(), "owner")[which]
-        records = Records(grid.encode(data), words, target.encode(data))
+        grid, tally = Grid.counted(data, key, self.n_bins)
+        records = Records(grid.encode(data), owner_words(key, data), target.encode(data))
         draws = self.draws(key, grid, len(data))
-        now = Now(data, np.ones(len(data), bool), grid, Tally.of(grid, data), draws, records, ())
+        now = Now(data, np.ones(len(data), bool), grid, tally, draws, records, ())
         model = BoostingModel(self, Identity.of(self, data, key), key, target, now)
         model.now = model.learnt(now, progress)
         model.fit_s = time.perf_counter() - began

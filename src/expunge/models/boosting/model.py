@@ -18,6 +18,7 @@ from expunge.core.seeds import Key
 from expunge.models.boosting.goal import Target
 from expunge.models.boosting.repair import Change, repaired
 from expunge.models.boosting.rounds import Draws, Mask, Records, Round, Trainer
+from expunge.models.draws import owner_words
 from expunge.models.encoding.grid import Grid
 from expunge.models.encoding.tally import Tally
 from expunge.models.forest.trees import interrupts_deferred
@@ -308,7 +309,7 @@ class BoostingModel:
         tally, moves = now.tally.adding(joined, n_old)
         if moves or not target.like(self.target) or self._resized(len(data)):
             return self.learner.fit(joined, self.key)
-        owners = np.concatenate([now.records.owners, self.key.words(data.subjects.tolist(), "owner")])
+        owners = np.concatenate([now.records.owners, owner_words(self.key, data)])
         codes = np.concatenate([now.records.codes, now.grid.encode(data)], axis=1)
         records = Records(codes, owners, target.encode(joined))
         now = Now(joined, np.ones(len(joined), bool), now.grid, tally, now.draws, records, now.chains)

@@ -18,6 +18,7 @@ from expunge.core.models import Identity, exactly
 from expunge.core.seeds import Key
 from expunge.models.change import coming, forecast, going
 from expunge.models.clusters.course import Course, Path, Points, squares
+from expunge.models.draws import keyed_words, owner_words
 from expunge.models.encoding.scale import UNIT, Codes, Scale
 from expunge.models.kept import Kept
 from expunge.models.rows import Rows
@@ -216,8 +217,8 @@ def encoded(scale: Scale, data: Dataset, key: Key) -> dict[str, npt.NDArray[Any]
     """Return what is held of each record: codes, and keyed words of its id and its owner."""
     return {
         "codes": scale.encode(data),
-        "words": key.words(data.ids.tolist()),
-        "owners": key.words(data.subjects.tolist(), "owner"),
+        "words": keyed_words(key, data.ids),
+        "owners": owner_words(key, data),
     }
 
 

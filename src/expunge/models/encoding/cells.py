@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from expunge.core.errors import BadData
-
 Ints = npt.NDArray[np.int64]
 
 LOWEST = -1 - (0x7FF << 3) - 7
 """The cell of the lowest number."""
+WIDEST = 2.0**1020
+"""No grid reaches further."""
 TAIL = 5
 """The grid spans the central part of the data: this many of 1,000 records lie outside on either side."""
 
@@ -52,11 +52,11 @@ def grid_range(cell: Ints, count: Ints) -> tuple[float, float]:
 def range_between(first: int, last: int) -> tuple[float, float]:
     """Return the range [low, high) that spans two cells, on steps of a power of two.
 
-    Raises:
-        BadData: the range is wider than floating-point numbers reach.
+    It ends at ±2^1020: the numbers beyond fall into the outer bins, whoever else is forgotten.
     """
-    a, b = cell_edge(first), cell_edge(last + 1)
-    if not np.isfinite(4 * b) or not np.isfinite(4 * a):
-        raise BadData("a column holds values beyond 1e307", hint="Scale the column, or blank what is not a real value.")
-    step = float(2.0 ** np.ceil(np.log2((b - a) / 4)))
+    a, b = (min(max(cell_edge(cell), -WIDEST), WIDEST) for cell in (first, last + 1))
+    if a == b:  # all of them beyond
+        a, b = (0.0, b) if b > 0 else (a, 0.0)
+    share, exponent = np.frexp((b - a) / 4)
+    step = float(np.ldexp(1.0, exponent - (share == 0.5)))  # exact on every machine, unlike a logarithm
     return float(np.floor(a / step) * step), float(np.ceil(b / step) * step)

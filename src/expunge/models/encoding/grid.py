@@ -53,6 +53,13 @@ class Grid:
         """Return the canonical grid of these records."""
         return cls(tuple(_feature(name, column, data) for name, column in data.columns.items()), key, n_bins)
 
+    @classmethod
+    def counted(cls, data: Dataset, key: Key, n_bins: int = 64) -> tuple[Grid, Tally]:
+        """Return the canonical grid of these records and the counts behind it, every column read once."""
+        known: dict[str, tuple[Ints, Ints]] = {}
+        grid = cls(tuple(_feature(name, column, data, known) for name, column in data.columns.items()), key, n_bins)
+        return grid, Tally.of(grid, data, known)
+
     @property
     def names(self) -> list[str]:
         """The names of the encoded features."""
@@ -160,7 +167,7 @@ class Grid:
         return all(name in arrays and np.array_equal(mine[name], arrays[name]) for name in mine)
 
 
-def _feature(name: str, column: Column, data: Dataset) -> Feature:
+def _feature(name: str, column: Column, data: Dataset, known: dict[str, tuple[Ints, Ints]] | None = None) -> Feature:
     if column.kind in ("vector", "links"):
         raise BadData(f"column {name!r} holds {column.kind}; this learner reads numbers, categories, dates and texts")
     if column.kind == "text":
@@ -173,4 +180,6 @@ def _feature(name: str, column: Column, data: Dataset) -> Feature:
         low, high = data.ranges[name]
         return Feature(name, "number", low, high if high > low else low + max(1.0, abs(low)), declared=True)
     cell, place = occupied(np.asarray(column.values, np.float64))
+    if known is not None:
+        known[name] = cell, place
     return Feature(name, "number", *grid_range(cell, np.bincount(place, minlength=len(cell) + 1)[: len(cell)]))

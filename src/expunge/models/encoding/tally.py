@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -66,11 +67,6 @@ class Fences(NamedTuple):
         tail = self.n * TAIL // 1000
         return np.stack([tail, self.n - 1 - tail])
 
-    def hold(self, before: Fences) -> bool:
-        """Say whether the ranks lie in the cells that they were in before values went."""
-        ranks = self.ranks()
-        return bool((((self.below <= ranks) & (ranks < self.upto)) | (before.n == 0)).all())
-
 
 @dataclass(frozen=True)
 class Tally:
@@ -94,9 +90,16 @@ class Tally:
     starts: Ints
 
     @classmethod
-    def of(cls, grid: Any, data: Dataset) -> Tally:
-        """Count the records of a grid's data."""
-        places = [_values(feature, data.columns[feature.column]) for feature in grid.features]
+    def of(cls, grid: Any, data: Dataset, known: Mapping[str, tuple[Ints, Ints]] | None = None) -> Tally:
+        """Count the records of a grid's data.
+
+        Args:
+            grid: with `features`.
+            data: the records.
+            known: of columns of numbers, what `occupied` gave for them.
+        """
+        known = known or {}
+        places = [known.get(f.column) or _values(f, data.columns[f.column]) for f in grid.features]
         return cls._joined(grid.features, places, len(data))
 
     @classmethod
@@ -136,37 +139,26 @@ class Tally:
         at = np.where(n > 0, np.minimum(at, last - 1), first)
         return Fences(n, at, sums[at] - sums[first], np.where(n > 0, sums[at + 1] - sums[first], 0))
 
-    def places(self, rows: Ints) -> Ints:
-        """Return the places of these records' values, shape (m, c)."""
-        return np.asarray(self.slots[rows] + self.starts[:-1])
-
     def without(self, rows: Ints) -> tuple[Tally, bool, list[tuple[int, int]]]:
         """Return (the tally without these rows, whether the grid moves, categories (column, code) that vanish).
 
         Cost: O(m · c), and one pass over the counts.
         """
-        gone = self.places(rows)
-        counts = self.counts.copy()
-        np.subtract.at(counts, gone.ravel(), 1)
-        after = replace(self, counts=counts)
-        own = gone[:, self._numbers]
-        old = self.fences
-        new = Fences(
-            old.n - (own < self.starts[self._numbers + 1] - 1).sum(0),
-            old.at,
-            old.below - (own < old.at[:, None]).sum(1),
-            old.upto - (own <= old.at[:, None]).sum(1),
-        )
-        if new.hold(old):
+        from expunge.models.kernels.tally import take_out
+
+        old, counts = self.fences, self.counts.copy()
+        new = Fences(old.n.copy(), old.at, old.below.copy(), old.upto.copy())
+        emptied = np.empty(min(len(rows) * len(self.features), len(counts)), np.int64)
+        rows = np.asarray(rows, np.int64)
+        held, m = take_out(self.slots, self.starts, rows, self._numbers, TAIL, counts, *new, emptied)
+        after = Tally(self.features, self.slots, counts, self.cell, self.starts)
+        after.__dict__["_numbers"] = self._numbers
+        if held:
             after.__dict__["fences"] = new
-            moved = False
-        else:
-            moved = self._moves_to(after)
+        moved = not held and self._moves_to(after)
         vanished = []
-        for place in np.unique(gone[counts[gone] == 0]).tolist():
+        for place in np.sort(emptied[:m]).tolist():
             column = int(np.searchsorted(self.starts, place, "right")) - 1
-            if place == self.starts[column + 1] - 1:
-                continue
             kind = self.features[column].kind
             if kind == "nominal":
                 vanished.append((column, int(place - self.starts[column])))

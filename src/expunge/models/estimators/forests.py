@@ -24,6 +24,7 @@ class ForestClassifier(Classifies, Forgetful):
         random_depth: splits of the first layers that are drawn whatever the targets: they never have to move.
         keep: nodes of more records than this remember their histograms.
         repair: ``"lazy"`` puts repairs off until the trees are next read; no effect on the result.
+        debt: with lazy repair, the share of the records that may be owed before repairs are made.
         seed: of all draws; public, so anybody can reproduce the forest.
         classes: declared classes; then one may lose its last record.
         kinds: column → kind, where the guess from a frame would be wrong.
@@ -40,7 +41,7 @@ class ForestClassifier(Classifies, Forgetful):
         *,
         trees_per_owner: int = 10,
         max_depth: int = 20,
-        min_split: int = 10,
+        min_split: int = 20,
         max_features: int | str = "sqrt",
         n_bins: int = 64,
         sample: int = 2048,
@@ -48,6 +49,7 @@ class ForestClassifier(Classifies, Forgetful):
         random_depth: int = 0,
         keep: int = 128,
         repair: Literal["eager", "lazy"] = "eager",
+        debt: float = 0.02,
         seed: int | str = 0,
         classes: Sequence[Any] | None = None,
         kinds: Kinds | None = None,
@@ -64,6 +66,7 @@ class ForestClassifier(Classifies, Forgetful):
         self.random_depth = random_depth
         self.keep = keep
         self.repair = repair
+        self.debt = debt
         self.seed = seed
         self.classes = classes
         self.kinds = kinds
@@ -85,6 +88,7 @@ class ForestRegressor(Regresses, Forgetful):
         random_depth: splits of the first layers that are drawn whatever the targets: they never have to move.
         keep: nodes of more records than this remember their histograms.
         repair: ``"lazy"`` puts repairs off until the trees are next read; no effect on the result.
+        debt: with lazy repair, the share of the records that may be owed before repairs are made.
         seed: of all draws; public, so anybody can reproduce the forest.
         kinds: column → kind, where the guess from a frame would be wrong.
         n_jobs: threads that fit trees; no effect on the result.
@@ -100,7 +104,7 @@ class ForestRegressor(Regresses, Forgetful):
         *,
         trees_per_owner: int = 10,
         max_depth: int = 20,
-        min_split: int = 10,
+        min_split: int = 20,
         max_features: int | str = "sqrt",
         n_bins: int = 64,
         sample: int = 2048,
@@ -108,6 +112,7 @@ class ForestRegressor(Regresses, Forgetful):
         random_depth: int = 0,
         keep: int = 128,
         repair: Literal["eager", "lazy"] = "eager",
+        debt: float = 0.02,
         seed: int | str = 0,
         kinds: Kinds | None = None,
         n_jobs: int = 1,
@@ -123,6 +128,7 @@ class ForestRegressor(Regresses, Forgetful):
         self.random_depth = random_depth
         self.keep = keep
         self.repair = repair
+        self.debt = debt
         self.seed = seed
         self.kinds = kinds
         self.n_jobs = n_jobs

@@ -34,6 +34,11 @@ class Grower(Protocol):
         """Whether trees are repaired at once or when they are next read."""
         ...
 
+    @property
+    def debt(self) -> float:
+        """Share of the records that may be owed."""
+        ...
+
     def rules(self, d: int, labels: tuple[str, ...]) -> Rules:
         """Return the kernels' form of the hyper-parameters."""
         ...

@@ -17,7 +17,8 @@ from expunge.core.dataset import Dataset
 from expunge.core.errors import BadInput, StoreDamaged
 from expunge.core.models import Identity
 from expunge.core.seeds import Key
-from expunge.models.encoding.grid import Grid, Tally
+from expunge.models.draws import keyed_words, owner_words
+from expunge.models.encoding.grid import Grid
 from expunge.models.forest import trees as forestry
 from expunge.models.forest.model import ForestModel
 from expunge.models.forest.target import Target
@@ -44,8 +45,9 @@ class Forest:
         thresholds: thresholds tried a feature, keyed draws between the lowest and the highest bin.
         random_depth: the splits of so many layers are drawn whatever the targets, so that they never have to move.
         keep: nodes of more records than this remember their histograms: memory against speed, no effect on bits.
-        repair: ``"eager"``: trees are repaired at once; ``"lazy"``: when they are next read, or at the latest when 2 %
-            of the records are owed; no effect on bits.
+        repair: ``"eager"``: trees are repaired at once; ``"lazy"``: when they are next read, or at the latest when
+            `debt` is passed; no effect on bits.
+        debt: with lazy repair, the share of the records that may be owed: what the next reader waits for.
         n_jobs: threads that fit trees; no effect on bits.
 
     Guarantee: exact, grade ``bits``: the state digest equals that of a fit on the kept records, whatever the order,
@@ -60,7 +62,7 @@ class Forest:
     n_trees: int = 100
     trees_per_owner: int = 10
     max_depth: int = 20
-    min_split: int = 10
+    min_split: int = 20
     max_features: int | str = "sqrt"
     n_bins: int = 64
     sample: int = 2048
@@ -68,6 +70,7 @@ class Forest:
     random_depth: int = 0
     keep: int = 128
     repair: Literal["eager", "lazy"] = field(default="eager", repr=False, compare=False)
+    debt: float = field(default=0.02, repr=False, compare=False)
     n_jobs: int = field(default=1, repr=False, compare=False)
 
     def prepare(self, say: Callable[[str], None]) -> None:
@@ -127,6 +130,8 @@ class Forest:
                 raise BadInput(f"{name} must be a whole number from {low} to {high}, not {value!r}")
         if self.repair not in ("eager", "lazy"):
             raise BadInput(f"repair must be 'eager' or 'lazy', not {self.repair!r}")
+        if not isinstance(self.debt, int | float) or not 0 <= self.debt <= 1:
+            raise BadInput(f"debt must be a share from 0 to 1, not {self.debt!r}")
         if self.n_bins not in (64, 256):
             raise BadInput(f"n_bins must be 64 or 256, not {self.n_bins}")
         if self.sample & (self.sample - 1):
@@ -136,8 +141,7 @@ class Forest:
 
     def _unbuilt(self, data: Dataset, key: Key) -> ForestModel:
         target = Target.of(data, self.sample)
-        grid = Grid.of(data, key, self.n_bins)
-        owners, which = np.unique(data.subjects, return_inverse=True)
+        grid, tally = Grid.counted(data, key, self.n_bins)
         y = target.encode(data)
         return ForestModel(
             learner=self,
@@ -148,9 +152,9 @@ class Forest:
             target=target,
             codes=np.ascontiguousarray(grid.encode(data).T),
             y=y,
-            h=key.words(data.ids.tolist()),
-            owner_words=key.words(owners.tolist(), "owner")[which],
-            tally=Tally.of(grid, data),
+            h=keyed_words(key, data.ids),
+            owner_words=owner_words(key, data),
+            tally=tally,
             alive=np.ones(len(data), bool),
             class_counts=np.array([len(y)]) if target.sums else np.bincount(y, minlength=len(target.labels)),
             trees=[],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,9 @@ from expunge.core.errors import BadInput, NothingLeft, UnknownRecord
 from expunge.core.guarantee import Guarantee
 from expunge.core.models import Identity, check_classes, exactly
 from expunge.core.seeds import Key
+from expunge.models.draws import keyed_words, owner_words
 from expunge.models.encoding.grid import Grid, Tally
+from expunge.models.forest import answers
 from expunge.models.forest import trees as forestry
 from expunge.models.forest.grower import Grower
 from expunge.models.forest.target import Target
@@ -32,8 +35,6 @@ if TYPE_CHECKING:
 Ints = npt.NDArray[np.int64]
 NONE = np.zeros(0, np.uint32)
 PUBLIC_SEED = "the seed is public: anybody can compute which trees a record is in, and choose ids by it"
-OWED = 0.02
-"""Repairs that were put off are made at the latest when this share of the records is owed: a small part of a fit."""
 
 
 @dataclass
@@ -57,6 +58,8 @@ class ForestModel:
         trees: the trees; those of `owed` records are still to be repaired.
         owned: the trees that no other model shares; the others are copied before they are repaired in place.
         owed: rows that were forgotten and are still in the trees (`repair="lazy"`).
+        n_owed: how many they are.
+        readers: how many answers are being made: while there are any, trees are copied before they are repaired.
         fit_s: how long a full fit took, in seconds; 0 = unknown.
     """
 
@@ -75,25 +78,33 @@ class ForestModel:
     class_counts: Ints
     trees: list[Tree]
     owned: set[int] = field(default_factory=set)
-    owed: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    owed: list[Ints] = field(default_factory=list)
+    n_owed: int = 0
     fit_s: float = 0.0
+    readers: int = field(default=0, init=False)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Class labels, in the order of the columns of `probabilities`; empty for a number target."""
         return self.target.labels
 
-    def _votes(self, data: Dataset) -> Floats:
-        """Return the mean of the trees' answers, summed in tree order, shape (n, k), or (n, 1) for numbers."""
-        from expunge.models.kernels.trees import add_votes
+    @contextmanager
+    def _still(self) -> Iterator[tuple[Grid, Target, list[Tree]]]:
+        """Give what one answer is made of: while somebody reads, trees are copied before they are repaired."""
+        with forestry.REPAIRS:
+            self.repay()
+            self.readers += 1
+            still = self.grid, self.target, self.trees
+        try:
+            yield still
+        finally:
+            with forestry.REPAIRS:
+                self.readers -= 1
 
-        self.repay()
-        codes = np.ascontiguousarray(self.grid.encode(data).T)
-        votes = np.zeros((len(data), len(self.labels) or 1))
-        nominal = self.grid.nominal
-        for tree in self.trees:
-            add_votes(tree.nodes, tree.counts, codes, nominal, self.target.sums, votes)
-        return votes / len(self.trees)
+    def _votes(self, data: Dataset) -> tuple[Floats, Target]:
+        """Return the mean of the trees' answers (see `answers.votes`), and how the target is encoded."""
+        with self._still() as (grid, target, trees):
+            return answers.votes(grid, target, trees, data), target
 
     def probabilities(self, data: Dataset) -> Floats:
         """Return the mean of the trees' class shares, shape (n, k).
@@ -103,7 +114,7 @@ class ForestModel:
         """
         if self.target.sums:
             raise BadInput("the target is a number, which has no probabilities")
-        return self._votes(data)
+        return self._votes(data)[0]
 
     def values(self, data: Dataset) -> Floats:
         """Return the predicted numbers, shape (n,): the mean over the trees of their leaves' means.
@@ -113,43 +124,28 @@ class ForestModel:
         """
         if not self.target.sums:
             raise BadInput("the target is a class, which has no value")
-        return np.asarray(self.target.low + self.target.step * self._votes(data)[:, 0])
+        return answers.numbers(*self._votes(data))
 
     def logits(self, data: Dataset) -> Floats:
         """Return log-probabilities, shape (n, k); shares below 1/(10 n_trees) count as that. Of numbers: `values`."""
         if self.target.sums:
             return self.values(data)[:, None]
-        return np.log(np.maximum(self.probabilities(data), 0.1 / len(self.trees)))
+        return answers.log_shares(self._votes(data)[0], len(self.trees))
 
     def losses(self, data: Dataset) -> Floats:
         """Return the loss of each record, shape (n,): cross-entropy in nats, or the squared error of a number.
 
         A class unknown to the model costs most.
         """
-        if data.target is None:
-            raise BadInput("the data have no target, so there are no losses")
-        if self.target.sums:
-            return np.asarray((self.values(data) - data.target.values) ** 2)
-        logits = self.logits(data)
-        worst = np.log(0.1 / len(self.trees))
-        place = {label: i for i, label in enumerate(self.labels)}
-        codes = np.array([place.get(word, -1) for word in data.target.vocabulary] + [-1])[data.target.values]
-        return np.asarray(-np.where(codes >= 0, logits[np.arange(len(data)), codes], worst))
+        mean, target = self._votes(data)
+        return answers.losses(mean, target, len(self.trees), data)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return what predicts: the grid, and each tree in preorder (feature, threshold or category, counts)."""
         self.repay()
-        names, arrays = self.grid.labels(), self._common()
+        names, arrays = self.grid.labels(), self.grid.state() | self.target.state()
         for t, tree in enumerate(self.trees):
             arrays |= forestry.state(f"tree/{t:05d}", tree, names, self.target.sums)
-        return arrays
-
-    def _common(self) -> dict[str, npt.NDArray[Any]]:
-        """Return the state but for the trees."""
-        arrays = self.grid.state()
-        arrays["classes/labels"] = np.frombuffer("\0".join(self.labels).encode(), np.uint8)
-        if self.target.sums:
-            arrays["target/grid"] = np.array([self.target.low, self.target.step])
         return arrays
 
     def memory(self) -> dict[str, npt.NDArray[Any]]:
@@ -169,7 +165,7 @@ class ForestModel:
             if not tree.seal:
                 tree.seal.append(part_digest(forestry.state(f"tree/{t:05d}", tree, names, self.target.sums)))
         known = {f"tree/{t:05d}": tree.seal[0] for t, tree in enumerate(self.trees)}
-        return self.identity.digest(self._common(), known)
+        return self.identity.digest(self.grid.state() | self.target.state(), known)
 
     @property
     def nbytes(self) -> int:
@@ -228,7 +224,7 @@ class ForestModel:
         if moves:
             return self._refitted(rows)
         with forestry.REPAIRS:  # the trees are shared from now on
-            after = replace(self, owned=set(), trees=list(self.trees), alive=self.alive.copy())
+            after = replace(self, owned=set(), alive=self.alive.copy(), owed=list(self.owed))
             self.owned = set()
         after.__dict__ |= {name: self.__dict__[name] for name in ("tables", "roots") if name in self.__dict__}
         after._take(rows, tally, vanished, target)
@@ -245,10 +241,13 @@ class ForestModel:
         rows = self.rows_of(ids)
         tally, moves, vanished, target = self._regrid(rows)
         if moves:
-            self.__dict__.update(self._refitted(rows).__dict__)
-            return
-        with forestry.interrupts_deferred():
-            self._take(rows, tally, vanished, target)
+            after = self._refitted(rows)
+            after.readers = self.readers  # they hold trees of their own, and will say when they are done
+        with forestry.REPAIRS, forestry.interrupts_deferred():
+            if moves:
+                self.__dict__.update(after.__dict__)
+            else:
+                self._take(rows, tally, vanished, target)
 
     def _refitted(self, rows: Ints) -> ForestModel:
         """Return the model fitted again without these rows: what is left where a grid moves."""
@@ -262,25 +261,32 @@ class ForestModel:
         self.class_counts = self._counted(rows)
         self.alive[rows] = False
         self.tally, self.target, self.grid = tally, target, self.grid.forgetting(vanished)
-        self.owed = np.concatenate([self.owed, rows])
-        if self.learner.repair != "lazy" or len(self.owed) > OWED * len(self):
-            self.repay()
+        self.owed.append(rows)
+        self.n_owed += len(rows)
+        if self.learner.repair != "lazy" or self.n_owed > self.learner.debt * len(self):
+            self._mend()
 
     def repay(self) -> None:
         """Make the repairs that were put off, as one batch; bits are those of repairs made at once."""
-        if not len(self.owed):
-            return
-        with forestry.REPAIRS, forestry.interrupts_deferred():
-            self._repair(self._touched(self.owed), joins=False)
-            self.owed = np.zeros(0, np.int64)
+        if self.n_owed:
+            with forestry.REPAIRS, forestry.interrupts_deferred():
+                self._mend()
+
+    def _mend(self) -> None:
+        """Repair the trees without the rows that are owed."""
+        if self.n_owed:
+            self._repair(self._touched(np.concatenate(self.owed)), joins=False)
+            self.owed, self.n_owed = [], 0
 
     def _repair(self, touched: dict[int, Rows], *, joins: bool) -> None:
-        mark = np.zeros(len(self.alive), np.uint8)
+        """Repair trees in place, or copies of those that somebody else holds or reads; all appear at once."""
+        mark, trees = np.zeros(len(self.alive), np.uint8), list(self.trees)
+        owned = set() if self.readers else self.owned
         for t, rows in touched.items():
-            tree = self.trees[t] if t in self.owned else self.trees[t].copy()
-            self.owned.add(t)
+            tree = trees[t] if t in owned else trees[t].copy()
             both = (NONE, rows) if joins else (rows, NONE)
-            self.trees[t] = forestry.repair(tree, self.tables, self.roots[t], both, mark)
+            trees[t] = forestry.repair(tree, self.tables, self.roots[t], both, mark)
+        self.trees, self.owned = trees, self.owned | touched.keys()
 
     def adding(self, data: Dataset) -> ForestModel:
         """Return the forest of these records as well; self is untouched.
@@ -294,8 +300,7 @@ class ForestModel:
         self.settle()
         n, joined = len(self.source), self.source.joined(data)
         if not len(data):
-            self.owned = set()
-            return replace(self, owned=set())
+            return self
         tally, moves = self.tally.adding(joined, n)
         target = Target.of(joined, self.learner.sample)
         if moves or not target.same_grid(self.target):
@@ -308,12 +313,11 @@ class ForestModel:
             target=target,
             codes=np.concatenate([self.codes, self.grid.encode(data).T]),
             y=np.concatenate([self.y, y]),
-            h=np.concatenate([self.h, self.key.words(data.ids.tolist())]),
-            owner_words=np.concatenate([self.owner_words, self.key.words(data.subjects.tolist(), "owner")]),
+            h=np.concatenate([self.h, keyed_words(self.key, data.ids)]),
+            owner_words=np.concatenate([self.owner_words, owner_words(self.key, data)]),
             tally=tally,
             alive=np.ones(len(joined), bool),
             class_counts=self.class_counts + (np.bincount(y, minlength=len(self.labels)) if self.labels else len(y)),
-            trees=list(self.trees),
             owned=set(),
         )
         self.owned = set()

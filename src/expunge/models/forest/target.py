@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import numpy.typing as npt
 from expunge.core.dataset import Dataset
 from expunge.core.errors import BadTarget, TooLarge
 from expunge.core.models import class_labels
+from expunge.models.scores import label_bytes
 
 Codes = npt.NDArray[np.uint32]
 LARGEST = 2.0**1000
@@ -54,7 +56,8 @@ class Target:
         """Return the grid of numbers in [least, greatest]: steps of a power of two that depend on little else."""
         if max(-least, greatest) > LARGEST:
             raise TooLarge(f"a target of {max(-least, greatest, key=abs):g} is too large", hint="Scale the target.")
-        width = 2.0 ** np.ceil(np.log2(max((greatest - least) or abs(least), SMALLEST)))
+        share, exponent = np.frexp(max((greatest - least) or abs(least), SMALLEST))
+        width = float(np.ldexp(1.0, exponent - (share == 0.5)))  # exact on every machine, unlike a logarithm
         low = float(np.floor(least / width) * width)
         return cls((), low, float(width) * 2.0 ** (1 - cls.bits(sample)), (least, greatest))
 
@@ -62,6 +65,13 @@ class Target:
     def bits(sample: int) -> int:
         """Return how many bits a code may have, so that a sum over 4/3 of a sample stays below 2^26."""
         return 26 - sample.bit_length()
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return it as arrays."""
+        found: dict[str, npt.NDArray[Any]] = {"classes/labels": label_bytes(self.labels)}
+        if self.sums:
+            found["target/grid"] = np.array([self.low, self.step])
+        return found
 
     @property
     def sums(self) -> bool:

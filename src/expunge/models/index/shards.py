@@ -13,6 +13,7 @@ import numpy.typing as npt
 from expunge.core.canonical import part_digest
 from expunge.core.dataset import Dataset
 from expunge.core.errors import DuplicateId, NothingLeft, UnknownRecord
+from expunge.models.draws import keyed_words
 from expunge.models.index.vectors import Vectors
 from expunge.models.rows import id_order
 
@@ -50,7 +51,7 @@ class Shard:
         """Return records in any order, and their vectors, as a shard."""
         order = id_order(data.ids)
         ids = data.ids[order]
-        return cls(ids, data.subjects[order], vectors.take(order), key.words(ids.tolist()))
+        return cls(ids, data.subjects[order], vectors.take(order), keyed_words(key, ids))
 
     @classmethod
     def joined(cls, parts: Sequence[Shard]) -> Shard:

@@ -3,7 +3,7 @@
 A tree is six arrays that grow together:
 
 * ``nodes`` int32 (cap, 6): feature (-1 = leaf), bin, left child (right = left + 1; of a leaf: room for rows), first
-  row (of a split: its slack, which is no part of the state), number of rows, histogram slot (-1 = none). A free pair
+  row, number of rows, histogram slot (-1 = none). A free pair
   is all zeros but for the link in its first.
 * ``counts`` int64 (cap, classes): records of each class in the node; of sums (cap, 3): count, Σ y, Σ y².
 * ``hf`` int32 (hcap, F): the candidate features of a stored histogram, -1 where there are fewer.
@@ -173,7 +173,6 @@ def build(nodes, counts, hf, hist, meta, rows, whole, rules, todo, paths):
             known[0, f] = False
         stack[0, 0], stack[0, 1], words[0] = node, depth, paths[t]
         height = 1
-        slack = np.int64(0)
         while height > 0:
             height -= 1
             node, depth, path = stack[height, 0], stack[height, 1], words[height]
@@ -194,12 +193,11 @@ def build(nodes, counts, hf, hist, meta, rows, whole, rules, todo, paths):
                     keep_features(hf, slot, scratch.picked)
                     nodes[node, SLOT] = slot
                     own = hist[slot]
-                feature, chosen, slack = decide(m, found, path, depth, table, rules, scratch, own)
+                feature, chosen = decide(m, found, path, depth, table, rules, scratch, own)
                 if n <= rules.keep:
                     clear_found(scratch, found, rules.channels)
             nodes, counts, left = take_pair(nodes, counts, meta)
             split_node(nodes, counts, order, base, table, rules, node, left, feature, chosen, scratch.sampled)
-            nodes[node, START] = slack
             feature = np.int64(-1)
             for f in range(d):
                 known[height + 1, f] = known[height, f]

@@ -37,15 +37,13 @@ from expunge.models.kernels.splits import (
     best_split,
     clear_found,
     decide,
-    is_empty,
-    is_end,
     measure_spans,
     pick,
 )
 
 FEW = 8
 """Rows are moved between children where they are less than one in this many; otherwise both are built again."""
-MANY = 3
+MANY = 12
 """A node is built again where more than one in this many of its rows leave or join: to repair it would cost more."""
 
 
@@ -114,13 +112,9 @@ def to_leaf(nodes, counts, hf, hist, meta, rows, node, kept, n, max_depth):
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def update(hist, feats, changed, sign, path, exponent, table, rules):
-    """Add the sampled ones of these rows to a histogram, or take them out.
-
-    Returns how many there were, and whether a feature lost its lowest or highest bin, or a category.
-    """
+    """Add the sampled ones of these rows to a histogram, or take them out; return how many there were."""
     bound = rate(exponent, rules.sample)
     hit = 0
-    ends = False
     for i in range(len(changed)):
         row = changed[i]
         if exponent > 0 and mix(table.h[row] ^ path) > bound:
@@ -136,9 +130,7 @@ def update(hist, feats, changed, sign, path, exponent, table, rules):
                 add_sum(hist[j], b, sign, sign * np.int64(target))
             else:
                 hist[j, b, target] += sign
-                if sign < 0 and is_empty(hist[j], b, rules):
-                    ends = ends or table.nominal[f] or is_end(hist[j], b, rules)
-    return hit, ends
+    return hit
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -307,12 +299,9 @@ def repair_tree(nodes, counts, hf, hist, meta, rows, table, rules, root_path, lo
         counted = slot >= 0 and n > keep and exponent == bucket(n, rules.sample) and not final
         counted = counted and MANY * (len(away) + len(new)) < n
         if counted:
-            hit, ends = update(hist[slot], hf[slot], away, np.int64(-1), path, exponent, table, rules)
-            joined, _ = update(hist[slot], hf[slot], new, np.int64(1), path, exponent, table, rules)
-            slack = np.int64(nodes[node, START]) - hit
-            if joined == 0 and slack >= 0 and not ends:
-                nodes[node, START] = slack
-            elif hit + joined > 0:
+            hit = update(hist[slot], hf[slot], away, np.int64(-1), path, exponent, table, rules)
+            joined = update(hist[slot], hf[slot], new, np.int64(1), path, exponent, table, rules)
+            if hit + joined > 0:
                 for j in range(rules.max_features):
                     picked[j, 0] = hf[slot, j]
                 found, again = measure_spans(hist[slot], rules, picked)
@@ -322,8 +311,7 @@ def repair_tree(nodes, counts, hf, hist, meta, rows, table, rules, root_path, lo
                     set_marks(mark, away, np.uint8(0))
                 counted = not again
                 if counted:
-                    feature, chosen, slack = best_split(hist[slot], found, path, depth, table, rules, scratch)
-                    nodes[node, START] = slack
+                    feature, chosen = best_split(hist[slot], found, path, depth, table, rules, scratch)
                     few = feature == nodes[node, FEATURE] and is_few(
                         hist[slot], picked, feature, nodes[node, BIN], chosen, rules
                     )
@@ -360,9 +348,8 @@ def repair_tree(nodes, counts, hf, hist, meta, rows, table, rules, root_path, lo
             elif slot >= 0:
                 free_slot(nodes, hf, hist, meta, node)
                 slot = np.int64(-1)
-            feature, chosen, slack = decide(s, found, path, depth, table, rules, scratch, own)
+            feature, chosen = decide(s, found, path, depth, table, rules, scratch, own)
             few = feature == nodes[node, FEATURE] and is_few(own, picked, feature, nodes[node, BIN], chosen, rules)
-            nodes[node, START] = slack
             if n <= keep:
                 clear_found(scratch, found, rules.channels)
         same = feature == nodes[node, FEATURE] and chosen == nodes[node, BIN]

@@ -13,11 +13,6 @@ from numba import njit
 
 from expunge.models.kernels.draws import mix, walk_of
 
-GRAIN = 1e-3
-"""More than the rounding of two scores."""
-LOOSE = 2.0**30
-"""A slack is at most this."""
-
 
 class Table(NamedTuple):
     """The encoded records.
@@ -270,17 +265,14 @@ def add_up(hist, low, high, nominal, rules, sums, tried):
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def best_split(hist, found, path, depth, table, rules, scratch):
-    """Return (feature, bin) of the lowest score, and its slack; ties go to the first feature, then the first bin.
+    """Return (feature, bin) of the lowest score; ties go to the first feature, then the first bin.
 
-    Above `random_depth` the keyed bin of the first feature is taken, whatever the targets. The slack says how many
-    records may leave the sample before another split can be better (spec X06: each lowers a score by 0 to 1, of many
-    classes by 0 to 2), as long as no feature's lowest or highest bin moves and no category vanishes.
+    Above `random_depth` the keyed bin of the first feature is taken, whatever the targets.
     """
     picked, tried, sums = scratch.picked, scratch.tried, scratch.sums
     pair = rules.sums or rules.channels == 2
     total = sums[rules.n_bins]
     best = np.inf
-    second = np.inf
     feature = np.int64(-1)
     chosen = np.int64(-1)
     for j in range(found):
@@ -288,7 +280,7 @@ def best_split(hist, found, path, depth, table, rules, scratch):
         nominal = table.nominal[f]
         word = mix(path ^ table.names[f])
         if depth < rules.random_depth:
-            return f, keyed_bin(low, high, nominal, word, rules.n_bins), np.int64(0)
+            return f, keyed_bin(low, high, nominal, word, rules.n_bins)
         n = add_up(hist[j], low, high, nominal, rules, sums, tried)
         if not nominal:
             n = draw_thresholds(tried, low, high, word, rules)
@@ -299,26 +291,10 @@ def best_split(hist, found, path, depth, table, rules, scratch):
             else:
                 score = score_many(sums[b], total, rules.channels)
             if score < best:
-                best, second, feature, chosen = score, best, f, b
+                best, feature, chosen = score, f, b
             elif score == best and feature == f:
-                if nominal or not alike(sums, b, chosen, rules.channels):
-                    second = score
                 chosen = min(chosen, b)
-            elif score < second:
-                second = score
-    if rules.sums:
-        return feature, chosen, np.int64(0)
-    gap = (second - best) * (1.0 if pair else 0.5) - GRAIN
-    return feature, chosen, np.int64(min(max(gap, 0.0), LOOSE))
-
-
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def alike(sums, a, b, channels):
-    """Say whether two thresholds cut a feature into the same halves."""
-    for c in range(channels):
-        if sums[a, c] != sums[b, c]:
-            return False
-    return True
+    return feature, chosen
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -330,18 +306,6 @@ def is_empty(hist, b, rules):
         if hist[b, c] != 0:
             return False
     return (hist[b, 0] | hist[b, 1]) == 0
-
-
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def is_end(hist, b, rules):
-    """Say whether all bins before this one are empty, or all after it."""
-    low = np.int64(b) - 1
-    while low >= 0 and is_empty(hist, low, rules):
-        low -= 1
-    high = np.int64(b) + 1
-    while high < rules.n_bins and is_empty(hist, high, rules):
-        high += 1
-    return low < 0 or high == rules.n_bins
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -364,7 +328,7 @@ def measure_spans(hist, rules, picked):
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def decide(m, found, path, depth, table, rules, scratch, hist):
-    """Histogram the first m sampled rows (`hist` is zero before); return (feature, bin, slack) of the best split."""
+    """Histogram the first m sampled rows (`hist` is zero before); return (feature, bin) of the best split."""
     count(scratch.sampled, m, found, table, rules, scratch.picked, hist)
     measure_spans(hist, rules, scratch.picked)
     return best_split(hist, found, path, depth, table, rules, scratch)
