@@ -93,6 +93,11 @@ def _check_readable(value: Any, depth: int = 0) -> None:
         raise BadData(f"not representable as canonical JSON: {value} would be read as an unsafe integer")
 
 
+def safe_number(value: float) -> float | str:
+    """Return a number as canonical JSON can hold it: as text where JSON would show it as an unsafe integer."""
+    return repr(value) if MAX_SAFE_INTEGER < abs(value) < 1e21 else value
+
+
 def json_digest(value: Any) -> str:
     """Return the hex SHA-256 of the canonical JSON of a settings-like record (spec T02)."""
     return sha256(canonical_json(value)).hex()

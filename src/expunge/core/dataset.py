@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from expunge.core import frames
-from expunge.core.canonical import join_rows, json_digest, nfc, sha256
+from expunge.core.canonical import join_rows, json_digest, nfc, safe_number, sha256
 from expunge.core.columns import Column, Kind, encodes, normal_ids
 from expunge.core.errors import BadData, BadTarget, DuplicateId, NothingLeft, UnknownRecord
 from expunge.core.request import Id
@@ -20,9 +20,6 @@ from expunge.core.seeds import Key, id_bytes, unit
 
 if TYPE_CHECKING:
     import pandas as pd
-
-WIDEST = 2.0**53 - 1
-"""How far from 0 a declared range may reach: a schema is JSON, whose numbers are doubles."""
 
 
 def _check_names(names: list[Any]) -> None:
@@ -38,12 +35,12 @@ def _check_range(name: str, column: Column | None, declared: tuple[float, float]
     low, high = declared
     if column is None or column.kind not in ("number", "date"):
         raise BadData(f"a range is declared for {name!r}, which is not a column of numbers or dates")
-    if not (np.isfinite(low) and np.isfinite(high) and high / 2 - low / 2 > 1e-300):  # halves do not overflow
-        raise BadData(f"column {name!r}: the declared range must be two finite numbers, lowest first, not {declared}")
-    if max(abs(low), abs(high)) > WIDEST:
+    with np.errstate(over="ignore"):
+        width = float(np.float64(high) - np.float64(low))
+    if not (np.isfinite(low) and np.isfinite(high) and 1e-300 < width < np.inf):
         raise BadData(
-            f"column {name!r}: the declared range {declared} reaches beyond 2^53, where not every whole number exists",
-            hint="Give the column in a larger unit, or declare no range.",
+            f"column {name!r}: the declared range must be two finite numbers, lowest first, and no wider than numbers "
+            f"reach, not {declared}"
         )
     outside = (column.values < low) | (column.values > high)
     if outside.any():
@@ -343,11 +340,15 @@ class Dataset:
         """
         return replace(self, ranges={**self.ranges, **{name: (float(a), float(b)) for name, (a, b) in ranges.items()}})
 
+    def declared_ranges(self) -> dict[str, Any]:
+        """Return ``{"ranges": …}`` for canonical JSON; empty where no range is declared."""
+        ranges = {name: [safe_number(end) for end in pair] for name, pair in self.ranges.items()}
+        return {"ranges": ranges} if ranges else {}
+
     @property
     def schema(self) -> dict[str, Any]:
         """What is declared about the data, independent of the records: kinds, target, classes, ranges."""
-        ranges = {"ranges": {name: list(pair) for name, pair in self.ranges.items()}} if self.ranges else {}
-        return ranges | {
+        return self.declared_ranges() | {
             "columns": {name: column.kind for name, column in self.columns.items()},
             "target": [self.target_name, self.target.kind] if self.target else None,
             "classes": list(self.classes),
