@@ -85,11 +85,7 @@ def pack_dataset(data: Dataset) -> bytes:
         "target_name": data.target_name,
         "classes": list(data.classes),
         "notes": list(data.notes),
-    } | (
-        {"ranges": {name: [safe_number(end) for end in pair] for name, pair in data.ranges.items()}}
-        if data.ranges
-        else {}
-    )
+    } | data.declared_ranges()
     arrays["head"] = np.frombuffer(canonical_json(head), np.uint8)
     arrays["digests"] = data.record_digests
     return pack(arrays)
