@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from expunge.core.columns import Column
 from expunge.core.dataset import Dataset
-from expunge.models.encoding.cells import TAIL, Ints, cells, occupied, range_between
+from expunge.models.encoding.cells import FEW, TAIL, Ints, cells, occupied, range_between
 
 MAX_NOMINAL = 32
 """Categories with more distinct values than this are put into keyed-hash buckets."""
@@ -55,17 +55,14 @@ class Fences(NamedTuple):
         at: places of the two cells, shape (2, c).
         below: values in cells before them, shape (2, c).
         upto: values in cells up to them, shape (2, c).
+        few: whether the column has so few occupied cells that it has no tails.
     """
 
     n: Ints
     at: Ints
     below: Ints
     upto: Ints
-
-    def ranks(self) -> Ints:
-        """Return the two outer ranks, shape (2, c)."""
-        tail = self.n * TAIL // 1000
-        return np.stack([tail, self.n - 1 - tail])
+    few: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -134,10 +131,12 @@ class Tally:
         sums = np.concatenate([[0], np.cumsum(self.counts)])
         first, last = self.starts[self._numbers], self.starts[self._numbers + 1] - 1
         n = sums[last] - sums[first]
-        start = Fences(n, np.zeros((2, len(n)), np.int64), *np.zeros((2, 2, len(n)), np.int64))
-        at = np.searchsorted(sums[1:], sums[first] + start.ranks(), "right")
+        held = np.concatenate([[0], np.cumsum(self.counts > 0)])
+        few = held[last] - held[first] <= FEW
+        tail = np.where(few, 0, n * TAIL // 1000)
+        at = np.searchsorted(sums[1:], sums[first] + np.stack([tail, n - 1 - tail]), "right")
         at = np.where(n > 0, np.minimum(at, last - 1), first)
-        return Fences(n, at, sums[at] - sums[first], np.where(n > 0, sums[at + 1] - sums[first], 0))
+        return Fences(n, at, sums[at] - sums[first], np.where(n > 0, sums[at + 1] - sums[first], 0), few)
 
     def without(self, rows: Ints) -> tuple[Tally, bool, list[tuple[int, int]]]:
         """Return (the tally without these rows, whether the grid moves, categories (column, code) that vanish).
@@ -147,7 +146,7 @@ class Tally:
         from expunge.models.kernels.tally import take_out
 
         old, counts = self.fences, self.counts.copy()
-        new = Fences(old.n.copy(), old.at, old.below.copy(), old.upto.copy())
+        new = Fences(old.n.copy(), old.at, old.below.copy(), old.upto.copy(), old.few)
         emptied = np.empty(min(len(rows) * len(self.features), len(counts)), np.int64)
         rows = np.asarray(rows, np.int64)
         held, m = take_out(self.slots, self.starts, rows, self._numbers, TAIL, counts, *new, emptied)

@@ -9,6 +9,8 @@ NUMBER, TABLE, SKIP = 0, 1, 2
 """How a column is counted: by its number, by a table of its codes, or elsewhere (texts)."""
 
 _SHIFT = np.int64(49)
+TAIL, FEW = 5, 16
+"""As in `expunge.models.encoding.cells`."""
 
 
 @njit(cache=True, nogil=True)
@@ -95,7 +97,12 @@ def outer(plan, dims, flat, ends):
             ends[c, 0] = -1
             ends[c, 1] = -1
             continue
-        tail = n * 5 // 1000
+        held = 0
+        for place in range(first, last):
+            held += flat[at_places + place] > 0
+            if held > FEW:
+                break
+        tail = n * TAIL // 1000 if held > FEW else 0
         seen = 0
         low = first
         while True:

@@ -7,7 +7,7 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def take_out(slots, starts, rows, numbers, tail, counts, n, at, below, upto, emptied):
+def take_out(slots, starts, rows, numbers, tail, counts, n, at, below, upto, few, emptied):
     """Take records out of all counts.
 
     Args:
@@ -15,13 +15,14 @@ def take_out(slots, starts, rows, numbers, tail, counts, n, at, below, upto, emp
         rows: the records, shape (m,), int64.
         numbers: the columns of numbers whose range is learnt, shape (c,).
         tail: this many of 1,000 values lie outside a grid on either side.
-        n, at, below, upto: the fences of these columns (see `Fences`); all but `at` are changed.
+        n, at, below, upto, few: the fences of these columns (see `Fences`); n, below and upto are changed.
         emptied: room for the places that lose their last record, those of missing values left out.
 
     Returns:
-        (whether the outer ranks stay in their cells, how many places were emptied).
+        (whether the outer ranks are sure to stay in their cells, how many places were emptied).
     """
     left = 0
+    sure = True
     before = n.copy()
     for i in range(len(rows)):
         row = rows[i]
@@ -35,13 +36,15 @@ def take_out(slots, starts, rows, numbers, tail, counts, n, at, below, upto, emp
             c = numbers[k]
             place = starts[c] + np.int64(slots[row, c])
             n[k] -= place < starts[c + 1] - 1
+            if counts[place] == 0:  # another number of occupied cells: the column may have tails no more
+                sure = False
             for side in range(2):
                 below[side, k] -= place < at[side, k]
                 upto[side, k] -= place <= at[side, k]
     for k in range(len(numbers)):
-        outside = n[k] * tail // 1000
+        outside = 0 if few[k] else n[k] * tail // 1000
         for side in range(2):
             rank = n[k] - 1 - outside if side else outside
             if before[k] > 0 and not below[side, k] <= rank < upto[side, k]:
                 return False, left
-    return True, left
+    return sure, left
