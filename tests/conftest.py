@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,10 @@ DATA = ROOT.parent / "shared" / "data"
 os.environ.setdefault("NUMBA_CACHE_DIR", str(ROOT / "build" / "numba"))
 os.environ.setdefault("MPLCONFIGDIR", str(ROOT / "build" / "matplotlib"))
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+# whoever is started in the background has interrupts ignored, and so would all tests of interrupts be
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # a shared machine is slow at times, and a test must say the same thing twice
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -90,11 +90,11 @@ def _dynfrs(runs: list[Run]) -> list[Goal]:
         Goal("XG03", "one deletion, mean", "DynFrs eager", 3, 40, _against(runs, eager, "forest", single())),
         Goal(
             "XG03",
-            "one deletion, mean, repairs left out on their side",
+            "one deletion, mean, repairs put off and left out on both sides",
             "DynFrs lazy",
             5,
             15,
-            _against(runs, lazy, "forest", single(deferred=False)),
+            _against(runs, lazy, "forest, lazy repair", single(deferred=False)),
         ),
         Goal("XG03", "deleting 10 %", "DynFrs eager", 7, 20, _against(runs, eager, "forest", cpu("batch 10%"))),
     ]

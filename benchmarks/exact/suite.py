@@ -77,8 +77,8 @@ def jobs() -> Iterator[Job]:
         yield Job(scene, "sklearn", "hist boosting")
         yield Job(scene, "dare_rf", "depth 10, k 25", singles=60)
         yield Job(scene, "dare_rf", "depth 20, k 25", singles=20, repeats=1)
-        yield Job(scene, "dynfrs", "eager")
-        yield Job(scene, "dynfrs", "lazy")
+        yield Job(scene, "dynfrs", "eager", singles=1000)
+        yield Job(scene, "dynfrs", "lazy", singles=1000)
         if scene == "cardio":  # elsewhere (one-hot, forty continuous columns) its spare variants fill the memory
             yield Job(scene, "hedgecut", "100 trees")
         if scene == "synth100k":
