@@ -100,7 +100,7 @@ def head(lines: steps.Lines, learner: Learner, whole: Dataset, key: Key, sizes: 
                 spent.append(1e3 * cpu)
                 served.append(1e3 * (cpu + first))
             else:  # the canonical weights, for a digest
-                exact, _, _ = steps.clocked(model.state)
+                exact, _, _ = steps.clocked(lambda model=model: model.weights)
                 settled.append(1e3 * (cpu + exact))
         figures = {"single_ms": steps.spread(spent), "served_ms": steps.spread(served)}
         if settled:
@@ -114,10 +114,13 @@ def head(lines: steps.Lines, learner: Learner, whole: Dataset, key: Key, sizes: 
 
 
 def logistic(args: argparse.Namespace) -> None:
-    """XS06: the certified removal of a logistic head against a refit (not a matter of equal bits, but of (ε, δ))."""
+    """XS06: the certified removal of a logistic head against a refit (not a matter of equal bits, but of (ε, δ)).
+
+    With sigma = 1 most removals need no pass over the data; the accuracy with hardly any noise stands beside it.
+    """
     n = max(2000, int(1_000_000 * args.scale))
     X, y = data.logit(n)
-    learner, unlearner = catalog.build("learner", "logistic"), catalog.build("unlearner", "removal")
+    learner, unlearner = catalog.build("learner", "logistic", sigma=1.0), catalog.build("unlearner", "removal")
     key = Key.generate(args.seed)  # a public key certifies nothing
     whole = Dataset.from_vectors(X, np.where(y, "yes", "no"))
     lines = steps.Lines(
@@ -127,11 +130,18 @@ def logistic(args: argparse.Namespace) -> None:
     )  # fmt: skip
     before = steps.rss()
     cpu, wall, model = steps.clocked(lambda: learner.fit(whole, key))
-    lines.say("fit", cpu_s=cpu, wall_s=wall, rss_bytes=steps.rss() - before, held_bytes=size(model))
+    last = np.arange(n - n // 20, n)
+    tested = whole.take(last)
+
+    def accuracy(model: Any) -> float:
+        return float(((np.diff(model.logits(tested))[:, 0] > 0) == y[last]).mean())
+
+    held = size(model)
+    lines.say("fit", cpu_s=cpu, wall_s=wall, rss_bytes=steps.rss() - before, held_bytes=held, acc=accuracy(model))
     at, one, kind = 0, whole.take(np.arange(n - 1, n)), ""
-    for m in (1, 10, 100, 1000):
+    for m, times in ((1, 50), (10, 5), (100, 5), (1000, 5)):
         spent, served, passes = [], [], 0
-        for _ in range(5):
+        for _ in range(times):
             ids = list(range(at, at + m))
             at += m
             cpu, _, model = steps.clocked(lambda ids=ids, model=model: model.removing(ids, unlearner.budget))
@@ -144,7 +154,8 @@ def logistic(args: argparse.Namespace) -> None:
         lines.say(f"batch {m}", m=m, passes=passes, guarantee=kind, cpu_s=sum(served) / 1e3 / len(served), **figures)
     rest = whole.take(np.arange(at, n))
     cpu, wall, _ = steps.clocked(lambda: learner.fit(rest, key))
-    lines.say("scratch", cpu_s=cpu, wall_s=wall, certified=kind == "certified")
+    plain = catalog.build("learner", "logistic").fit(rest, key)
+    lines.say("scratch", cpu_s=cpu, wall_s=wall, certified=kind == "certified", acc=accuracy(plain))
     lines.say("done")
 
 
@@ -168,7 +179,6 @@ def ease(args: argparse.Namespace) -> None:
     asked = np.random.default_rng(7).permutation(np.unique(users))[: args.singles].tolist()
     rows_of = [np.flatnonzero(users == user).tolist() for user in asked]
     spent, served, settled, gone = [], [], [], []
-    one = whole.take(np.flatnonzero(users == users[-1]))
     for turn, rows in enumerate(rows_of):
         cpu, _, model = steps.clocked(lambda rows=rows, model=model: dropped(model, rows))
         gone += rows
@@ -176,7 +186,7 @@ def ease(args: argparse.Namespace) -> None:
             exact, _, _ = steps.clocked(model.state)
             settled.append(1e3 * (cpu + exact))
             continue
-        first, _, _ = steps.clocked(lambda model=model: model.losses(one))
+        first, _, _ = steps.clocked(lambda model=model: model.recommend(int(users[-1])))
         spent.append(1e3 * cpu)
         served.append(1e3 * (cpu + first))
     figures = {"single_ms": steps.spread(spent), "served_ms": steps.spread(served), "settled_ms": steps.spread(settled)}

@@ -409,3 +409,15 @@ def test_the_whole_holdout_may_be_forgotten() -> None:
     request = ForgetRequest(records=(4, 5, 0))
     after = deployment.with_model(model.without([0]), request)
     assert (len(after.data), len(after.holdout)) == (3, 0)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_rows_are_found_whatever_the_order_of_ids(order):
+    data = Dataset.from_arrays(np.zeros((5, 1)), ids=np.array([-4, 0, 3, 8, 2**62])[::order])
+    assert data.ids[data.positions([8, "-4", 2**62])].tolist() == [8, -4, 2**62]
+    for lost in (7, 2**62 + 1, 2**70, -5, "x"):
+        with pytest.raises(UnknownRecord):
+            data.positions([8, lost])
+    with pytest.raises(UnknownRecord):
+        data.take(np.zeros(0, np.int64)).positions([8])
+    assert not len(data.positions([]))

@@ -247,6 +247,11 @@ class Dataset:
         return frozenset(self.ids.tolist())
 
     @cached_property
+    def _ascending(self) -> bool:
+        """Whether the ids are numbers in ascending order: then a row is found without a table of all."""
+        return self.ids.dtype.kind == "i" and bool((self.ids[1:] > self.ids[:-1]).all())
+
+    @cached_property
     def _position(self) -> dict[Id | None, int]:
         return {value: row for row, value in enumerate(self.ids.tolist())}
 
@@ -257,11 +262,19 @@ class Dataset:
             UnknownRecord: naming up to three ids that are not here.
         """
         wanted = list(ids)
-        rows = [self._position.get(i, -1) for i in self.named(wanted)]
+        rows = self._rows(self.named(wanted))
         lost = [i for i, row in zip(wanted, rows, strict=True) if row < 0]
         if lost:
             raise UnknownRecord(f"{len(lost)} of {len(wanted)} records are not in the data, first {lost[:3]}")
         return np.array(rows, np.int64)
+
+    def _rows(self, names: list[Id | None]) -> list[int]:
+        if not self._ascending or any(i is None or not -(2**63) <= int(i) < 2**63 for i in names):
+            return [self._position.get(i, -1) for i in names]
+        asked = np.array(names, np.int64)
+        at = self.ids.searchsorted(asked)
+        there = self.ids[np.minimum(at, len(self) - 1)] == asked if len(self) else np.zeros(len(asked), bool)
+        return [row if known else -1 for row, known in zip(at.tolist(), there.tolist(), strict=True)]
 
     def named(self, ids: Iterable[Id]) -> list[Id | None]:
         """Return ids in the form that this data's ids have; None for what cannot be one.
