@@ -38,7 +38,7 @@ def points(runs: list[Run], peer: str, variant: str, figure: Any) -> tuple[list[
 
 def draw(runs: list[Run], floor_s: float | None) -> plt.Figure:
     """Return the picture: left one deletion against the rows, right a batch against its share."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.8), layout="constrained")
     for (peer, variant), (colour, mark, name) in STYLES.items():
         rows, spent = points(runs, peer, variant, single())
         if rows:
@@ -64,7 +64,9 @@ def draw(runs: list[Run], floor_s: float | None) -> plt.Figure:
     right.set(yscale="log", xlabel="per cent of the rows, in one batch", ylabel="CPU s", title="A batch")
     for axes in (left, right):
         if axes.get_legend_handles_labels()[1]:
-            axes.legend(fontsize=7)
+            axes.legend(
+                fontsize=7, ncols=3, handlelength=4, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16)
+            )
         axes.grid(alpha=0.3)
     return figure
 

@@ -93,9 +93,10 @@ class SplitValue:
         for j in range(self.n_victims):
             draw = np.random.default_rng([world.seed, j])
             data, victim, rows = self._scene(draw)
-            before = shadows.fitted(data, Key.public(f"{world.seed}/{j}"))
+            key = Key.public(f"{world.seed}/{j}")  # of all three: by another key other edges of a grid would be tried
+            before = shadows.fitted(data, key)
             after = shadows.forgot(before, (VICTIM,))
-            control = shadows.fitted(data.without((VICTIM,)), Key.public(f"{world.seed}/{j}/control"))
+            control = shadows.fitted(data.without((VICTIM,)), key)
             seen.append([splits_at(_answer(d, data), victim, rows, self.gap) for d in (before, after, control)])
         return self._told(np.array(seen), world.arm)
 
