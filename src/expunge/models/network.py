@@ -25,7 +25,7 @@ from expunge.core.seeds import Key
 from expunge.models.descent import Batch, Pace, copied, descend, epochs, seeded
 from expunge.models.encoding.moments import moments, place
 from expunge.models.encoding.table import Table, in_order
-from expunge.models.scores import class_codes, cross_entropy, known_codes, label_bytes
+from expunge.models.scores import class_codes, cross_entropy, known_codes, label_bytes, squared_errors
 
 if TYPE_CHECKING:
     from expunge.core.canonical import Arrays
@@ -284,10 +284,7 @@ class NetworkModel:
         """Return cross-entropy in nats, or squared errors; shape (n,)."""
         if self.labels:
             return cross_entropy(self.logits(data), class_codes(data, self.labels))
-        if data.target is None or data.target.kind != "number":
-            raise BadTarget("the records have no number to compare with")
-        found: Floats = (self.values(data) - np.asarray(data.target.values, np.float64)) ** 2
-        return found
+        return squared_errors(self.values(data), data)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return what predicts: encoder, classes or target step, weights and buffers."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Prediction
-from expunge.core.errors import BadTarget, NothingLeft, UnknownRecord
+from expunge.core.errors import NothingLeft, UnknownRecord
 from expunge.core.guarantee import Guarantee
 from expunge.core.models import Identity, check_classes, exactly
 from expunge.core.seeds import Key
@@ -22,7 +22,7 @@ from expunge.models.draws import owner_words
 from expunge.models.encoding.grid import Grid
 from expunge.models.encoding.tally import Tally
 from expunge.models.forest.trees import interrupts_deferred
-from expunge.models.scores import class_codes, cross_entropy
+from expunge.models.scores import class_codes, cross_entropy, squared_errors
 
 if TYPE_CHECKING:
     from expunge.core.request import Id
@@ -154,10 +154,7 @@ class BoostingModel:
         """Return the cross-entropy of each record, in nats, or its squared error; shape (n,)."""
         if not self.target.is_number:
             return cross_entropy(self.logits(data), class_codes(data, self.labels))
-        if data.target is None or data.target.kind != "number":
-            raise BadTarget("the records have no number to compare with")
-        found: Floats = (self.values(data) - np.asarray(data.target.values, np.float64)) ** 2
-        return found
+        return squared_errors(self.values(data), data)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return what predicts: grid, target, and of each chain the splits (feature, slot) and leaf values; settles."""

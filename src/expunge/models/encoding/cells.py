@@ -55,6 +55,12 @@ def grid_range(cell: Ints, count: Ints) -> tuple[float, float]:
     return range_between(first, last)
 
 
+def power_above(value: float) -> float:
+    """Return the least power of two that is at least a positive number: exact on every machine, unlike a logarithm."""
+    share, exponent = np.frexp(value)  # share in [1/2, 1)
+    return float(np.ldexp(1.0, exponent - (share == 0.5)))
+
+
 def range_between(first: int, last: int) -> tuple[float, float]:
     """Return the range [low, high) that spans two cells, on steps of a power of two.
 
@@ -63,6 +69,5 @@ def range_between(first: int, last: int) -> tuple[float, float]:
     a, b = (min(max(cell_edge(cell), -WIDEST), WIDEST) for cell in (first, last + 1))
     if a == b:  # all of them beyond
         a, b = (0.0, b) if b > 0 else (a, 0.0)
-    share, exponent = np.frexp((b - a) / 4)
-    step = float(np.ldexp(1.0, exponent - (share == 0.5)))  # exact on every machine, unlike a logarithm
+    step = power_above((b - a) / 4)
     return float(np.floor(a / step) * step), float(np.ceil(b / step) * step)

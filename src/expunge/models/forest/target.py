@@ -11,6 +11,7 @@ import numpy.typing as npt
 from expunge.core.dataset import Dataset
 from expunge.core.errors import BadTarget, TooLarge
 from expunge.core.models import class_labels
+from expunge.models.encoding.cells import power_above
 from expunge.models.scores import label_bytes
 
 Codes = npt.NDArray[np.uint32]
@@ -56,10 +57,9 @@ class Target:
         """Return the grid of numbers in [least, greatest]: steps of a power of two that depend on little else."""
         if max(-least, greatest) > LARGEST:
             raise TooLarge(f"a target of {max(-least, greatest, key=abs):g} is too large", hint="Scale the target.")
-        share, exponent = np.frexp(max((greatest - least) or abs(least), SMALLEST))
-        width = float(np.ldexp(1.0, exponent - (share == 0.5)))  # exact on every machine, unlike a logarithm
+        width = power_above(max((greatest - least) or abs(least), SMALLEST))
         low = float(np.floor(least / width) * width)
-        return cls((), low, float(width) * 2.0 ** (1 - cls.bits(sample)), (least, greatest))
+        return cls((), low, width * 2.0 ** (1 - cls.bits(sample)), (least, greatest))
 
     @staticmethod
     def bits(sample: int) -> int:

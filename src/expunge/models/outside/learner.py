@@ -18,7 +18,7 @@ from expunge.models.encoding.table import FORMS, Form, Table, in_order
 from expunge.models.outside import boosters, foreign
 from expunge.models.outside.boosters import Answers, LightGbm, XGBoost
 from expunge.models.outside.named import Named
-from expunge.models.scores import class_codes, cross_entropy, known_codes, label_bytes
+from expunge.models.scores import class_codes, cross_entropy, known_codes, label_bytes, squared_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -203,10 +203,7 @@ class OutsideModel:
         """Return cross-entropy in nats, or squared errors; shape (n,)."""
         if self.labels:
             return cross_entropy(self.logits(data), class_codes(data, self.labels))
-        if data.target is None or data.target.kind != "number":
-            raise BadTarget("the records have no number to compare with")
-        found: Floats = (self.values(data) - np.asarray(data.target.values, np.float64)) ** 2
-        return found
+        return squared_errors(self.values(data), data)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return encoder, classes, and what the estimator learnt."""

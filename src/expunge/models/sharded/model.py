@@ -12,11 +12,11 @@ import numpy.typing as npt
 from expunge.core.canonical import part_digest
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Prediction
-from expunge.core.errors import BadData, BadTarget, ClassVanished
+from expunge.core.errors import BadData, ClassVanished
 from expunge.core.guarantee import Guarantee
 from expunge.core.models import EXACT_ASSUMES, Identity, exactly
 from expunge.core.roles import Forgets, Promises
-from expunge.models.scores import class_codes, cross_entropy, label_bytes
+from expunge.models.scores import class_codes, cross_entropy, label_bytes, squared_errors
 from expunge.models.sharded import slices
 from expunge.models.sharded.parts import Craft, Part, prior_of, same_records
 from expunge.models.sharded.rooms import Rooms, with_own_classes
@@ -121,10 +121,7 @@ class ShardedModel:
         """Return cross-entropy in nats, or squared errors; shape (n,)."""
         if self.labels:
             return cross_entropy(self.logits(data), class_codes(data, self.labels))
-        if data.target is None or data.target.kind != "number":
-            raise BadTarget("the records have no number to compare with")
-        found: Floats = (self.values(data) - np.asarray(data.target.values, np.float64)) ** 2
-        return found
+        return squared_errors(self.values(data), data)
 
     # -- identity ----------------------------------------------------------------------------------------------
 
