@@ -280,12 +280,12 @@ class ForestModel:
 
     def _repair(self, touched: dict[int, Rows], *, joins: bool) -> None:
         """Repair trees in place, or copies of those that somebody else holds or reads; all appear at once."""
-        mark, trees = np.zeros(len(self.alive), np.uint8), list(self.trees)
-        owned = set() if self.readers else self.owned
-        for t, rows in touched.items():
-            tree = trees[t] if t in owned else trees[t].copy()
-            both = (NONE, rows) if joins else (rows, NONE)
-            trees[t] = forestry.repair(tree, self.tables, self.roots[t], both, mark)
+        trees, owned = list(self.trees), set() if self.readers else self.owned
+        with forestry.marks(len(self.alive)) as mark:
+            for t, rows in touched.items():
+                tree = trees[t] if t in owned else trees[t].copy()
+                both = (NONE, rows) if joins else (rows, NONE)
+                trees[t] = forestry.repair(tree, self.tables, self.roots[t], both, mark)
         self.trees, self.owned = trees, self.owned | touched.keys()
 
     def adding(self, data: Dataset) -> ForestModel:

@@ -23,6 +23,7 @@ Rows = npt.NDArray[np.uint32]
 Words = npt.NDArray[np.uint64]
 REPAIRS = threading.RLock()
 """Held while trees are repaired in place, so that a prediction in another thread waits."""
+_ROOM = threading.local()
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,17 @@ class Tree:
 
 
 @contextmanager
+def marks(n: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Give at least n zeros, which are to be zeros again afterwards; kept for this thread's next repair."""
+    found = getattr(_ROOM, "marks", None)
+    if found is None or len(found) < n:
+        found = np.zeros(n, np.uint8)
+    _ROOM.marks = None  # where the block fails, nobody knows what stands in them
+    yield found
+    _ROOM.marks = found
+
+
+@contextmanager
 def interrupts_deferred() -> Iterator[None]:
     """Let Ctrl-C wait until the block is done (in the main thread; elsewhere interrupts do not arrive)."""
     if threading.current_thread() is not threading.main_thread():
@@ -77,11 +89,15 @@ def choose(owner_words: Words, n_trees: int, per_owner: int) -> npt.NDArray[np.i
     """Return the trees of each owner word, shape (n, per_owner)."""
     from expunge.models.kernels.draws import choose_trees
 
+    if per_owner == n_trees:
+        return np.broadcast_to(np.arange(n_trees, dtype=np.int32), (len(owner_words), n_trees))
     return np.asarray(choose_trees(owner_words, n_trees, per_owner))
 
 
 def members(chosen: npt.NDArray[np.int32], n_trees: int) -> list[Rows]:
     """Return the rows of each tree, ascending, from the trees of each row."""
+    if chosen.shape[1] == n_trees:
+        return [np.arange(len(chosen), dtype=np.uint32)] * n_trees
     order = np.argsort(chosen.ravel().astype(np.uint16), kind="stable")
     ends = np.cumsum(np.bincount(chosen.ravel(), minlength=n_trees)).tolist()
     rows = (order // chosen.shape[1]).astype(np.uint32)

@@ -29,14 +29,16 @@ from expunge.models.kernels.pool import (
     SIZE,
     SLOT,
     START,
+    clear_hist,
     keep_features,
+    put,
     take_pair,
     take_slot,
 )
-from expunge.models.kernels.splits import Scratch, Table, clear_found, decide, pick
+from expunge.models.kernels.splits import Scratch, Table, decide, pick
 
-MANY = 1024
-"""From so many rows on, those of a subtree that is built are copied close together in memory first."""
+CLOSE = 512
+"""A subtree of at most so many rows is built from a copy of them that lies close together in memory."""
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -46,6 +48,7 @@ def make_scratch(rules, n, hist):
         np.empty((rules.max_features, 3), np.int64),
         np.zeros((rules.max_features, rules.n_bins, rules.channels), hist.dtype),
         np.empty((rules.n_bins + 1, rules.channels), np.int64),
+        np.empty(rules.n_bins, np.uint32),
         np.empty(rules.n_bins, np.int64),
         np.empty(n, np.uint32),
     )
@@ -81,19 +84,20 @@ def partition(rows, start, n, feature, chosen, table, spare):
     """Reorder a segment so that the left rows come first; return how many go left."""
     nominal = table.nominal[feature]
     codes = table.codes
-    left = 0
-    right = 0
-    for i in range(start, start + n):
+    f, begin, size = np.uint64(feature), np.uint64(start), np.uint64(n)
+    cut = np.uint8(chosen)
+    left, right = np.uint64(0), np.uint64(0)
+    for i in range(begin, begin + size):
         row = rows[i]
-        b = codes[row, feature]
-        goes = np.int64(b == chosen) if nominal else np.int64(b <= chosen)
-        rows[start + left] = row
+        b = codes[row, f]
+        goes = np.uint64(b == cut) if nominal else np.uint64(b <= cut)
+        rows[begin + left] = row
         spare[right] = row
         left += goes
-        right += 1 - goes
+        right += np.uint64(1) - goes
     for i in range(right):
-        rows[start + left + i] = spare[i]
-    return left
+        rows[begin + left + i] = spare[i]
+    return np.int64(left)
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -118,94 +122,131 @@ def split_node(nodes, counts, rows, base, table, rules, node, left, feature, cho
         nodes[left + side, ROOM] = size
     smaller = np.int64(n - n_left < n_left)
     first = start - base + (n_left if smaller else 0)
-    for c in range(counts.shape[1]):
-        counts[left + smaller, c] = 0
+    side_counts, y = counts[left + smaller], table.y
+    for c in range(len(side_counts)):
+        side_counts[c] = 0
     for i in range(first, first + np.int64(nodes[left + smaller, SIZE])):
-        count_in(counts[left + smaller], table.y[rows[i]], np.int64(1), rules.sums)
+        count_in(side_counts, y[rows[i]], np.int64(1), rules.sums)
     for c in range(counts.shape[1]):
         counts[left + 1 - smaller, c] = counts[node, c] - counts[left + smaller, c]
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def gather(kept, n, table):
-    """Return the table of the first n of these rows alone, close together in memory."""
-    d = table.codes.shape[1]
-    codes = np.empty((n, d), np.uint8)
-    y = np.empty(n, np.uint32)
-    h = np.empty(n, np.uint64)
-    for i in range(n):
-        row = kept[i]
-        for f in range(np.uint64(d)):
-            codes[np.uint64(i), f] = table.codes[row, f]
-        y[i] = table.y[row]
-        h[i] = table.h[row]
+def near_table(table):
+    """Return room for a table of `CLOSE` of these rows."""
+    codes = np.empty((CLOSE, table.codes.shape[1]), np.uint8)
+    y, h = np.empty(CLOSE, np.uint32), np.empty(CLOSE, np.uint64)
     return Table(codes, y, h, table.nominal, table.names, table.order)
 
 
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def gather(rows, table, near):
+    """Copy these rows of a table to the first lines of another."""
+    d = np.uint64(table.codes.shape[1])
+    for i in range(len(rows)):
+        row = rows[i]
+        for f in range(d):
+            near.codes[i, f] = table.codes[row, f]
+        near.y[i] = table.y[row]
+        near.h[i] = table.h[row]
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def grow(nodes, counts, hf, hist, meta, rows, base, table, rules, scratch, first, word, floor, small, small_words):
+    """Build the subtree of a leaf, but for its nodes of at most `floor` rows: those are listed in `small`.
+
+    `rows` starts with the leaf's segment, at `base`; `first` is a line as of `build`, and `word` its path.
+    Returns the arrays that may have grown, and how many nodes are listed.
+    """
+    levels = rules.max_depth + 5
+    stack = np.empty((levels, 2), np.int64)
+    words = np.empty(levels, np.uint64)
+    known = np.zeros((levels, len(table.names)), np.bool_)
+    stack[0, 0], stack[0, 1], words[0] = first[0], first[1], word
+    feature, chosen = first[2], first[3]
+    listed = np.int64(0)
+    height = 1
+    while height > 0:
+        height -= 1
+        node, depth, path = stack[height, 0], stack[height, 1], words[height]
+        n = np.int64(nodes[node, SIZE])
+        if feature < 0:
+            if is_final(counts[node], n, depth, rules):
+                continue
+            if n <= floor:
+                small, small_words = put(small, small_words, listed, node, depth, feature, chosen, path)
+                listed += 1
+                continue
+            start = np.int64(nodes[node, START]) - base
+            m, sampled = n, rows[start : start + n]
+            if n > rules.sample:
+                sampled = scratch.sampled
+                m = draw_sample(rows, start, n, path, table.h, rules.sample, sampled)
+            if m == 0:
+                continue
+            found = pick(sampled, m, path, table, rules, known[height], m == n, scratch.picked)
+            if found == 0:
+                continue
+            own = scratch.hist
+            if n > rules.keep:
+                hf, hist, slot = take_slot(hf, hist, meta)
+                keep_features(hf, slot, scratch.picked)
+                nodes[node, SLOT] = slot
+                own = hist[slot]
+            feature, chosen = decide(sampled, m, found, path, depth, table, rules, scratch, own)
+            if n <= rules.keep:
+                clear_hist(scratch.hist, found)
+        nodes, counts, left = take_pair(nodes, counts, meta)
+        split_node(nodes, counts, rows, base, table, rules, node, left, feature, chosen, scratch.sampled)
+        feature = np.int64(-1)
+        for f in range(len(table.names)):
+            known[height + 1, f] = known[height, f]
+        for side in range(2):
+            stack[height, 0] = left + side
+            stack[height, 1] = depth + 1
+            words[height] = mix(path ^ (RIGHT if side else LEFT))
+            height += 1
+    return nodes, counts, hf, hist, small, small_words, listed
+
+
 @njit(cache=True, nogil=True)
-def build(nodes, counts, hf, hist, meta, rows, whole, rules, todo, paths):
+def build(nodes, counts, hf, hist, meta, rows, table, rules, todo, paths):
     """Build the subtrees of leaves whose segments, sizes and counts are set; returns the arrays that may have grown.
 
     Each line of `todo` (t, 4) int64 names a node, its depth and its split (feature and bin; -1 where it is still to
-    be chosen, else its histogram is stored); `paths` (t,) uint64 its path word.
+    be chosen, else its histogram is stored); `paths` (t,) uint64 its path word. A subtree of `CLOSE` rows is built
+    from a copy of them that lies close together in memory.
     """
-    d = len(whole.names)
-    room = np.int64(0)
+    room = np.int64(CLOSE)
     for t in range(len(todo)):
         room = max(room, np.int64(nodes[todo[t, 0], SIZE]))
-    levels = rules.max_depth + 5
     scratch = make_scratch(rules, room + 1, hist)
-    stack = np.empty((levels, 2), np.int64)
-    words = np.empty(levels, np.uint64)
-    known = np.zeros((levels, d), np.bool_)
+    order = np.empty(CLOSE, np.uint32)
+    small, words = np.empty((64, 4), np.int64), np.empty(64, np.uint64)
+    none, no_words = np.empty((1, 4), np.int64), np.empty(1, np.uint64)
+    near = near_table(table)
     for t in range(len(todo)):
-        node, depth, feature, chosen = todo[t, 0], todo[t, 1], todo[t, 2], todo[t, 3]
-        base, size = np.int64(nodes[node, START]), np.int64(nodes[node, SIZE])
-        many = size > MANY
-        order = rows[base : base + size].copy()
-        kept = order.copy() if many else order
-        table = whole
-        if many:
-            table = gather(kept, size, whole)
-            for i in range(size):
-                order[i] = i
-        for f in range(d):
-            known[0, f] = False
-        stack[0, 0], stack[0, 1], words[0] = node, depth, paths[t]
-        height = 1
-        while height > 0:
-            height -= 1
-            node, depth, path = stack[height, 0], stack[height, 1], words[height]
-            n = np.int64(nodes[node, SIZE])
-            if feature < 0:
-                if is_final(counts[node], n, depth, rules):
-                    continue
-                start = np.int64(nodes[node, START]) - base
-                m = draw_sample(order, start, n, path, table.h, rules.sample, scratch.sampled)
-                if m == 0:
-                    continue
-                found = pick(scratch.sampled, m, path, table, rules, known[height], m == n, scratch.picked)
-                if found == 0:
-                    continue
-                own = scratch.hist
-                if n > rules.keep:
-                    hf, hist, slot = take_slot(hf, hist, meta)
-                    keep_features(hf, slot, scratch.picked)
-                    nodes[node, SLOT] = slot
-                    own = hist[slot]
-                feature, chosen = decide(m, found, path, depth, table, rules, scratch, own)
-                if n <= rules.keep:
-                    clear_found(scratch, found, rules.channels)
-            nodes, counts, left = take_pair(nodes, counts, meta)
-            split_node(nodes, counts, order, base, table, rules, node, left, feature, chosen, scratch.sampled)
-            feature = np.int64(-1)
-            for f in range(d):
-                known[height + 1, f] = known[height, f]
-            for side in range(2):
-                stack[height, 0] = left + side
-                stack[height, 1] = depth + 1
-                words[height] = mix(path ^ (RIGHT if side else LEFT))
-                height += 1
-        for i in range(size):
-            rows[base + i] = kept[order[i]] if many else order[i]
+        base, size = np.int64(nodes[todo[t, 0], START]), np.int64(nodes[todo[t, 0], SIZE])
+        listed = np.int64(1)
+        if size > CLOSE:
+            nodes, counts, hf, hist, small, words, listed = grow(
+                nodes, counts, hf, hist, meta, rows[base : base + size], base, table, rules, scratch,
+                todo[t], paths[t], np.int64(CLOSE), small, words,
+            )  # fmt: skip
+        else:
+            small[0], words[0] = todo[t], paths[t]
+        for i in range(listed):
+            base, size = np.int64(nodes[small[i, 0], START]), np.int64(nodes[small[i, 0], SIZE])
+            here = rows[base : base + size]
+            gather(here, table, near)
+            for k in range(size):
+                order[k] = k
+            nodes, counts, hf, hist, none, no_words, _ = grow(
+                nodes, counts, hf, hist, meta, order, base, near, rules, scratch,
+                small[i], words[i], np.int64(0), none, no_words,
+            )  # fmt: skip
+            for k in range(size):
+                scratch.sampled[k] = here[order[k]]
+            for k in range(size):
+                here[k] = scratch.sampled[k]
     return nodes, counts, hf, hist

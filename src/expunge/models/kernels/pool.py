@@ -28,27 +28,24 @@ def grow_hist(array):
     """Return a copy of the histograms with room for a quarter as many again, the rest zero."""
     n = array.shape[0]
     out = np.zeros((n + n // 4 + 16, array.shape[1], array.shape[2], array.shape[3]), array.dtype)
-    for i in range(n):
-        copy_hist(array[i], out[i])
+    copy_hist(array, out)
     return out
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def copy_hist(source, target):
-    """Copy one histogram (F, bins, channels)."""
-    for i in range(source.shape[0]):
-        for j in range(source.shape[1]):
-            for c in range(source.shape[2]):
-                target[i, j, c] = source[i, j, c]
+    """Copy histograms over the first of others of the same shape."""
+    old, new = source.reshape(source.size), target.reshape(target.size)
+    for i in range(len(old)):
+        new[i] = old[i]
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def clear_hist(target):
-    """Zero one histogram (F, bins, channels)."""
-    for i in range(target.shape[0]):
-        for j in range(target.shape[1]):
-            for c in range(target.shape[2]):
-                target[i, j, c] = 0
+def clear_hist(target, found):
+    """Zero the first of the features of one histogram (F, bins, channels)."""
+    flat = target.reshape(target.size)
+    for i in range(found * target.shape[1] * target.shape[2]):
+        flat[i] = 0
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -78,7 +75,7 @@ def take_slot(hf, hist, meta):
 def free_slot(nodes, hf, hist, meta, node):
     """Zero the histogram of a node and put its slot on the free list."""
     slot = nodes[node, SLOT]
-    clear_hist(hist[slot])
+    clear_hist(hist[slot], hist.shape[1])
     for j in range(hf.shape[1]):
         hf[slot, j] = 0
     hf[slot, 0] = meta[FREE_HIST]

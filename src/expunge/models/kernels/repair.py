@@ -35,7 +35,6 @@ from expunge.models.kernels.pool import (
 from expunge.models.kernels.splits import (
     add_sum,
     best_split,
-    clear_found,
     decide,
     measure_spans,
     pick,
@@ -114,18 +113,19 @@ def to_leaf(nodes, counts, hf, hist, meta, rows, node, kept, n, max_depth):
 def update(hist, feats, changed, sign, path, exponent, table, rules):
     """Add the sampled ones of these rows to a histogram, or take them out; return how many there were."""
     bound = rate(exponent, rules.sample)
+    codes, y, h = table.codes, table.y, table.h
     hit = 0
     for i in range(len(changed)):
         row = changed[i]
-        if exponent > 0 and mix(table.h[row] ^ path) > bound:
+        if exponent > 0 and mix(h[row] ^ path) > bound:
             continue
         hit += 1
-        target = table.y[row]
+        target = y[row]
         for j in range(rules.max_features):
             f = feats[j]
             if f < 0:
                 break
-            b = table.codes[row, np.uint64(f)]
+            b = codes[row, np.uint64(f)]
             if rules.sums:
                 add_sum(hist[j], b, sign, sign * np.int64(target))
             else:
@@ -186,8 +186,10 @@ def revives(nodes, rows, node, feats, gained, mark, path, exponent, table, rules
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def is_few(hist, picked, feature, old, new, rules):
+def is_few(hist, picked, old, new, feature, rules):
     """Say whether few rows lie between two thresholds of a feature, as far as the node's histogram tells."""
+    if old == new:
+        return True
     j = 0
     while picked[j, 0] != feature:
         j += 1
@@ -253,7 +255,7 @@ def repair_tree(nodes, counts, hf, hist, meta, rows, table, rules, root_path, lo
     `mark` (n,) uint8 is zero, and is zero again afterwards. Returns the arrays that may have grown, and which leaves
     are to be built again, for `build`. Then the tree equals, node for node, the one built from its new rows.
     """
-    deep, keep = rules.max_depth, rules.keep
+    deep, keep, y = rules.max_depth, rules.keep, table.y
     scratch = make_scratch(rules, nodes[0, SIZE] + len(gained) + 1, hist)
     picked = scratch.picked
     buffer = np.empty(len(scratch.sampled), np.uint32)
@@ -279,12 +281,13 @@ def repair_tree(nodes, counts, hf, hist, meta, rows, table, rules, root_path, lo
         away, new = arena[a:b], arena[c:e]
         n_old = np.int64(nodes[node, SIZE])
         n = n_old - len(away) + len(new)
+        held = counts[node]
         for i in range(len(away)):
-            count_in(counts[node], table.y[away[i]], np.int64(-1), rules.sums)
+            count_in(held, y[away[i]], np.int64(-1), rules.sums)
         for i in range(len(new)):
-            count_in(counts[node], table.y[new[i]], np.int64(1), rules.sums)
+            count_in(held, y[new[i]], np.int64(1), rules.sums)
         leaf = nodes[node, FEATURE] < 0
-        final = is_final(counts[node], n, depth, rules)
+        final = is_final(held, n, depth, rules)
         if leaf and final:
             set_marks(mark, away, np.uint8(1))
             rows = edit_leaf(nodes, rows, meta, node, away, new, mark)
@@ -299,21 +302,24 @@ def repair_tree(nodes, counts, hf, hist, meta, rows, table, rules, root_path, lo
         counted = slot >= 0 and n > keep and exponent == bucket(n, rules.sample) and not final
         counted = counted and MANY * (len(away) + len(new)) < n
         if counted:
-            hit = update(hist[slot], hf[slot], away, np.int64(-1), path, exponent, table, rules)
-            joined = update(hist[slot], hf[slot], new, np.int64(1), path, exponent, table, rules)
+            own, feats = hist[slot], hf[slot]
+            hit = update(own, feats, away, np.int64(-1), path, exponent, table, rules)
+            joined = np.int64(0)
+            if len(new) > 0:
+                joined += update(own, feats, new, np.int64(1), path, exponent, table, rules)
             if hit + joined > 0:
                 for j in range(rules.max_features):
-                    picked[j, 0] = hf[slot, j]
-                found, again = measure_spans(hist[slot], rules, picked)
+                    picked[j, 0] = feats[j]
+                found, again = measure_spans(own, rules, picked)
                 if joined > 0 and not again:
                     set_marks(mark, away, np.uint8(1))
-                    again = revives(nodes, rows, node, hf[slot], new, mark, path, exponent, table, rules)
+                    again = revives(nodes, rows, node, feats, new, mark, path, exponent, table, rules)
                     set_marks(mark, away, np.uint8(0))
                 counted = not again
                 if counted:
-                    feature, chosen = best_split(hist[slot], found, path, depth, table, rules, scratch)
+                    feature, chosen = best_split(own, found, path, depth, table, rules, scratch)
                     few = feature == nodes[node, FEATURE] and is_few(
-                        hist[slot], picked, feature, nodes[node, BIN], chosen, rules
+                        own, picked, nodes[node, BIN], chosen, feature, rules
                     )
         if not counted:
             listed = True
@@ -342,16 +348,16 @@ def repair_tree(nodes, counts, hf, hist, meta, rows, table, rules, root_path, lo
                     hf, hist, slot = take_slot(hf, hist, meta)
                     nodes[node, SLOT] = slot
                 else:
-                    clear_hist(hist[slot])
+                    clear_hist(hist[slot], rules.max_features)
                 keep_features(hf, slot, picked)
                 own = hist[slot]
             elif slot >= 0:
                 free_slot(nodes, hf, hist, meta, node)
                 slot = np.int64(-1)
-            feature, chosen = decide(s, found, path, depth, table, rules, scratch, own)
-            few = feature == nodes[node, FEATURE] and is_few(own, picked, feature, nodes[node, BIN], chosen, rules)
+            feature, chosen = decide(scratch.sampled, s, found, path, depth, table, rules, scratch, own)
+            few = feature == nodes[node, FEATURE] and is_few(own, picked, nodes[node, BIN], chosen, feature, rules)
             if n <= keep:
-                clear_found(scratch, found, rules.channels)
+                clear_hist(scratch.hist, found)
         same = feature == nodes[node, FEATURE] and chosen == nodes[node, BIN]
         if not same and not (few and not table.nominal[feature]):
             if not listed:

@@ -13,6 +13,11 @@ from numba import njit
 
 from expunge.models.kernels.draws import mix, walk_of
 
+FIRST = np.uint32(1)
+STEP = np.uint32(0xFFFF)
+"""A record of the first of two classes adds `FIRST` to a word that holds both counts, one of the second `STEP` more."""
+HALF = np.uint32(0xFFFF)
+
 
 class Table(NamedTuple):
     """The encoded records.
@@ -63,6 +68,7 @@ class Scratch(NamedTuple):
         picked: feature, lowest and highest bin of each candidate, shape (F, 3), int64.
         hist: histograms of a node, shape (F, bins, channels); zero between uses.
         sums: sums of one feature's histogram up to each bin, shape (bins, channels), int64.
+        packed: the same of two classes, the second in the upper half, shape (bins,), uint32.
         tried: thresholds that are tried, shape (bins,), int64.
         sampled: the sampled rows, shape (n,), uint32.
     """
@@ -70,6 +76,7 @@ class Scratch(NamedTuple):
     picked: np.ndarray
     hist: np.ndarray
     sums: np.ndarray
+    packed: np.ndarray
     tried: np.ndarray
     sampled: np.ndarray
 
@@ -87,6 +94,12 @@ def add_sum(hist, b, count, target):
     hist[b, 0] += count
     hist[b, 1] = total & np.int64(0xFFFF)
     hist[b, 2] = total >> np.int64(16)
+
+
+@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def as_pairs(hist):
+    """Return histograms of two classes as one line of words that hold both counts of a bin (see `STEP`)."""
+    return hist.reshape(hist.size).view(np.uint32)
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -108,7 +121,8 @@ def pick(sampled, m, path, table, rules, constant, inherit, picked):
     Fills the first column of `picked`, with -1 where there are fewer; returns the number of features found.
     """
     at, stride = walk_of(path, rules.prime)
-    d = len(table.order)
+    order, codes = table.order, table.codes
+    d = len(order)
     found = 0
     for _ in range(rules.prime):
         place = at
@@ -117,10 +131,10 @@ def pick(sampled, m, path, table, rules, constant, inherit, picked):
             at -= rules.prime
         if place >= d:
             continue
-        f = np.int64(table.order[place])
+        f = np.int64(order[place])
         if constant[f]:
             continue
-        if not varies(sampled, m, f, table.codes):
+        if not varies(sampled, m, f, codes):
             constant[f] = inherit
             continue
         picked[found, 0] = f
@@ -135,28 +149,35 @@ def pick(sampled, m, path, table, rules, constant, inherit, picked):
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def count(sampled, m, found, table, rules, picked, hist):
     """Add the first m sampled rows to the histograms of the picked features (zero before)."""
-    codes = table.codes
+    codes, y = table.codes, table.y
     if rules.sums:
         for i in range(m):
             row = sampled[i]
-            target = np.int64(table.y[row])
+            target = np.int64(y[row])
             for j in range(found):
                 add_sum(hist[j], codes[row, np.uint64(picked[j, 0])], np.int64(1), target)
         return
+    if rules.channels == 2:
+        pairs = as_pairs(hist)
+        for j in range(0, found, 2):
+            here, there = np.uint64(j * rules.n_bins), np.uint64(min(j + 1, found - 1) * rules.n_bins)
+            f, g = np.uint64(picked[j, 0]), np.uint64(picked[min(j + 1, found - 1), 0])
+            if j + 1 == found:
+                for i in range(m):
+                    row = sampled[i]
+                    pairs[here + np.uint64(codes[row, f])] += FIRST + np.uint32(y[row]) * STEP
+                break
+            for i in range(m):
+                row = sampled[i]
+                one = FIRST + np.uint32(y[row]) * STEP
+                pairs[here + np.uint64(codes[row, f])] += one
+                pairs[there + np.uint64(codes[row, g])] += one
+        return
     for i in range(m):
         row = sampled[i]
-        target = table.y[row]
+        target = y[row]
         for j in range(found):
             hist[j, codes[row, np.uint64(picked[j, 0])], target] += 1
-
-
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def clear_found(scratch, found, channels):
-    """Zero the histograms of the candidates."""
-    for j in range(found):
-        for b in range(scratch.picked[j, 1], scratch.picked[j, 2] + 1):
-            for c in range(channels):
-                scratch.hist[j, b, c] = 0
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -272,15 +293,35 @@ def best_split(hist, found, path, depth, table, rules, scratch):
     picked, tried, sums = scratch.picked, scratch.tried, scratch.sums
     pair = rules.sums or rules.channels == 2
     total = sums[rules.n_bins]
+    nominals, names, packed = table.nominal, table.names, scratch.packed
+    binary = rules.channels == 2
+    pairs = as_pairs(hist) if binary else packed
     best = np.inf
     feature = np.int64(-1)
     chosen = np.int64(-1)
     for j in range(found):
         f, low, high = picked[j, 0], picked[j, 1], picked[j, 2]
-        nominal = table.nominal[f]
-        word = mix(path ^ table.names[f])
+        nominal = nominals[f]
+        word = mix(path ^ names[f])
         if depth < rules.random_depth:
             return f, keyed_bin(low, high, nominal, word, rules.n_bins)
+        if binary and not nominal:
+            n = draw_thresholds(tried, low, high, word, rules)
+            base = np.uint64(j * rules.n_bins)
+            word_sum = np.uint32(0)
+            for b in range(np.uint64(low), np.uint64(high + 1)):
+                word_sum += pairs[base + b]
+                packed[b] = word_sum
+            total_a, total_b = np.int64(word_sum & HALF), np.int64(word_sum >> np.uint32(16))
+            for i in range(n):
+                b = tried[i]
+                here = packed[b]
+                score = score_pair(np.int64(here & HALF), np.int64(here >> np.uint32(16)), total_a, total_b, False)
+                if score < best:
+                    best, feature, chosen = score, f, b
+                elif score == best and feature == f:
+                    chosen = min(chosen, b)
+            continue
         n = add_up(hist[j], low, high, nominal, rules, sums, tried)
         if not nominal:
             n = draw_thresholds(tried, low, high, word, rules)
@@ -313,6 +354,20 @@ def measure_spans(hist, rules, picked):
     """Fill in the lowest and highest bins of the picked features; return (features, whether one is constant)."""
     found = 0
     constant = False
+    if rules.channels == 2:
+        pairs = as_pairs(hist)
+        while found < rules.max_features and picked[found, 0] >= 0:
+            base = found * rules.n_bins
+            low, high = 0, rules.n_bins - 1
+            while low < high and pairs[base + low] == 0:
+                low += 1
+            while low < high and pairs[base + high] == 0:
+                high -= 1
+            picked[found, 1] = low
+            picked[found, 2] = high
+            constant = constant or low == high
+            found += 1
+        return found, constant
     while found < rules.max_features and picked[found, 0] >= 0:
         low, high = 0, rules.n_bins - 1
         while low < high and is_empty(hist[found], low, rules):
@@ -327,8 +382,8 @@ def measure_spans(hist, rules, picked):
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def decide(m, found, path, depth, table, rules, scratch, hist):
+def decide(sampled, m, found, path, depth, table, rules, scratch, hist):
     """Histogram the first m sampled rows (`hist` is zero before); return (feature, bin) of the best split."""
-    count(scratch.sampled, m, found, table, rules, scratch.picked, hist)
+    count(sampled, m, found, table, rules, scratch.picked, hist)
     measure_spans(hist, rules, scratch.picked)
     return best_split(hist, found, path, depth, table, rules, scratch)
