@@ -305,7 +305,7 @@ def test_an_interrupt_waits_until_forgetting_is_done(monkeypatch):
     data = mixed(200, 9, calm=True)
     ids = choose(data, 0.1, 0)
     model = SMALL.fit(data, KEY)
-    real, calls = trees.repair, []
+    real, calls = trees._grow, []
 
     def interrupted(*args):
         if not calls:
@@ -313,7 +313,7 @@ def test_an_interrupt_waits_until_forgetting_is_done(monkeypatch):
         calls.append(1)
         return real(*args)
 
-    monkeypatch.setattr(trees, "repair", interrupted)
+    monkeypatch.setattr(trees, "_grow", interrupted)
     with pytest.raises(KeyboardInterrupt):
         model.forget(ids)
     monkeypatch.undo()

@@ -25,15 +25,13 @@ from expunge.models.forest import answers
 from expunge.models.forest import trees as forestry
 from expunge.models.forest.grower import Grower
 from expunge.models.forest.target import Target
-from expunge.models.forest.trees import Rows, Tree
+from expunge.models.forest.trees import Rows, Tables, Tree
 
 if TYPE_CHECKING:
     from expunge.core.request import Id
     from expunge.core.roles import Floats
-    from expunge.models.kernels.splits import Rules, Table
 
 Ints = npt.NDArray[np.int64]
-NONE = np.zeros(0, np.uint32)
 PUBLIC_SEED = "the seed is public: anybody can compute which trees a record is in, and choose ids by it"
 
 
@@ -281,11 +279,8 @@ class ForestModel:
     def _repair(self, touched: dict[int, Rows], *, joins: bool) -> None:
         """Repair trees in place, or copies of those that somebody else holds or reads; all appear at once."""
         trees, owned = list(self.trees), set() if self.readers else self.owned
-        with forestry.marks(len(self.alive)) as mark:
-            for t, rows in touched.items():
-                tree = trees[t] if t in owned else trees[t].copy()
-                both = (NONE, rows) if joins else (rows, NONE)
-                trees[t] = forestry.repair(tree, self.tables, self.roots[t], both, mark)
+        changed = ({}, touched) if joins else (touched, {})
+        forestry.repair(trees, owned, changed, self.tables, self.roots)
         self.trees, self.owned = trees, self.owned | touched.keys()
 
     def adding(self, data: Dataset) -> ForestModel:
@@ -375,14 +370,14 @@ class ForestModel:
             self.__dict__.pop("tables", None)
 
     @cached_property
-    def tables(self) -> tuple[Table, Rules]:
+    def tables(self) -> Tables:
         """What the kernels read: the encoded records and the rules."""
-        from expunge.models.kernels.splits import Table
+        from expunge.models.kernels.tables import Table
 
         names = np.array([self.key.word(f"column/{name}") for name in self.grid.names], np.uint64)
         order = np.argsort(names, kind="stable").astype(np.int32)
         table = Table(self.codes, self.y, self.h, self.grid.nominal, names, order)
-        return table, self.learner.rules(len(names), self.labels)
+        return Tables.of(table, self.learner.rules(len(names), self.labels))
 
     @cached_property
     def roots(self) -> npt.NDArray[np.uint64]:

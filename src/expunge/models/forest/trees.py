@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +17,38 @@ from expunge.core.errors import StoreDamaged
 from expunge.core.roles import Progress
 
 if TYPE_CHECKING:
-    from expunge.models.kernels.splits import Rules, Table
+    from expunge.models.kernels.tables import Rules, Table
 
 Rows = npt.NDArray[np.uint32]
 Words = npt.NDArray[np.uint64]
 REPAIRS = threading.RLock()
 """Held while trees are repaired in place, so that a prediction in another thread waits."""
+NONE = np.zeros(0, np.uint32)
 _ROOM = threading.local()
 
 
-@dataclass(frozen=True)
+class Tables(NamedTuple):
+    """What the kernels read.
+
+    Attributes:
+        table: the encoded records.
+        rules: the hyper-parameters.
+        flat: the arrays of both, in the order that the kernels take them.
+    """
+
+    table: Table
+    rules: Rules
+    flat: tuple[npt.NDArray[Any], ...]
+
+    @classmethod
+    def of(cls, table: Table, rules: Rules) -> Tables:
+        """Return these."""
+        return cls(table, rules, (*table, np.array(rules, np.int64)))
+
+
+@dataclass(eq=False)
 class Tree:
-    """The arrays of one tree; see ``models/kernels/forest.py``.
+    """The arrays of one tree; see ``models/kernels/forest.py``. They are never put in place of others.
 
     Attributes:
         seal: the digest of its part of the state, once somebody asked for it.
@@ -56,17 +76,6 @@ class Tree:
     def nbytes(self) -> int:
         """Bytes of the arrays."""
         return sum(array.nbytes for array in self.arrays)
-
-
-@contextmanager
-def marks(n: int) -> Iterator[npt.NDArray[np.uint8]]:
-    """Give at least n zeros, which are to be zeros again afterwards; kept for this thread's next repair."""
-    found = getattr(_ROOM, "marks", None)
-    if found is None or len(found) < n:
-        found = np.zeros(n, np.uint8)
-    _ROOM.marks = None  # where the block fails, nobody knows what stands in them
-    yield found
-    _ROOM.marks = found
 
 
 @contextmanager
@@ -115,9 +124,7 @@ def touched(rows: npt.NDArray[np.int64], chosen: npt.NDArray[np.int32]) -> dict[
     return {int(flat[a]): member[a:b] for a, b in zip(cuts, cuts[1:], strict=False) if a < b}
 
 
-def build(
-    rows: list[Rows], tables: tuple[Table, Rules], roots: Words, n_jobs: int, tick: Progress | None
-) -> list[Tree]:
+def build(rows: list[Rows], tables: Tables, roots: Words, n_jobs: int, tick: Progress | None) -> list[Tree]:
     """Return a tree for each list of rows, in order, on `n_jobs` threads (no effect on bits)."""
     from joblib import Parallel, delayed
 
@@ -134,9 +141,9 @@ def build(
     return trees
 
 
-def _sprout(members: Rows, tables: tuple[Table, Rules]) -> Tree:
+def _sprout(members: Rows, tables: Tables) -> Tree:
     """Return a tree that is one leaf, with room for what usually grows."""
-    table, rules = tables
+    table, rules = tables.table, tables.rules
     n = len(members)
     y = table.y[members].astype(np.int64)
     nodes = np.zeros((16 + n // 4, 6), np.int32)
@@ -150,11 +157,11 @@ def _sprout(members: Rows, tables: tuple[Table, Rules]) -> Tree:
     return Tree(nodes, counts, np.zeros((slots, rules.max_features), np.int32), hist, meta, members.copy())
 
 
-def _grow(tree: Tree, tables: tuple[Table, Rules], todo: npt.NDArray[np.int64], paths: Words) -> Tree:
+def _grow(tree: Tree, tables: Tables, todo: npt.NDArray[np.int64], paths: Words) -> Tree:
     """Return the tree whose leaves of `todo` have been built; its arrays are reused."""
     from expunge.models.kernels.forest import build as kernel
 
-    nodes, counts, hf, hist = kernel(*tree.arrays, *tables, todo, paths)
+    nodes, counts, hf, hist = kernel(*tree.arrays, *tables.flat, todo, paths)
     return Tree(nodes, counts, hf, hist, tree.meta, tree.rows)
 
 
@@ -165,25 +172,46 @@ def _trim(tree: Tree) -> Tree:
     return tree.copy()
 
 
+@contextmanager
+def _marks(n: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """Give at least n zeros, which are to be zeros again afterwards; kept for this thread's next repair."""
+    found = getattr(_ROOM, "marks", None)
+    if found is None or len(found) < n:
+        found = np.zeros(n, np.uint8)
+    _ROOM.marks = None  # where the block fails, nobody knows what stands in them
+    yield found
+    _ROOM.marks = found
+
+
 def repair(
-    tree: Tree, tables: tuple[Table, Rules], root: np.uint64, rows: tuple[Rows, Rows], mark: npt.NDArray[np.uint8]
-) -> Tree:
-    """Return the tree without the first rows and with the second; its arrays are reused.
+    trees: list[Tree],
+    owned: set[int],
+    changed: tuple[dict[int, Rows], dict[int, Rows]],
+    tables: Tables,
+    roots: Words,
+) -> None:
+    """Put, in a list of trees, those in which rows leave or join in place of those in which they did not.
 
     Args:
-        tree: the tree, not to be used any more.
+        trees: the trees.
+        owned: the trees whose arrays may be changed; the others are copied first.
+        changed: tree → what leaves, and tree → what joins.
         tables: what the kernels read.
-        root: the path word of its root.
-        rows: what leaves, and what joins.
-        mark: zeros, one a record; zero again afterwards.
+        roots: the path words of the roots.
     """
     from expunge.models.kernels.repair import repair_tree
 
-    hf, hist, own, todo, paths = repair_tree(*tree.arrays, *tables, root, *rows, mark)
-    tree = Tree(tree.nodes, tree.counts, hf, hist, tree.meta, own)
-    if len(todo):
-        tree = _grow(tree, tables, todo, paths)
-    return packed(tree) if 2 * int(tree.meta[4]) > 3 * int(tree.nodes[0, 4]) + 128 else tree
+    lost, gained = changed
+    with _marks(len(tables.table.y)) as mark:
+        for t in lost.keys() | gained.keys():
+            tree = trees[t] if t in owned else trees[t].copy()
+            rows = lost.get(t, NONE), gained.get(t, NONE)
+            hf, hist, own, todo, paths = repair_tree(*tree.arrays, *tables.flat, roots[t], *rows, mark)
+            tree = Tree(tree.nodes, tree.counts, hf, hist, tree.meta, own)
+            if len(todo):
+                tree = _grow(tree, tables, todo, paths)
+            room = 2 * int(tree.meta[4]) > 3 * int(tree.nodes[0, 4]) + 128
+            trees[t] = packed(tree) if room else tree
 
 
 def packed(tree: Tree) -> Tree:
@@ -240,7 +268,7 @@ def state(name: str, tree: Tree, names: npt.NDArray[np.int64], sums: bool) -> di
     }
 
 
-def restore(arrays: Arrays, rows: list[Rows], tables: tuple[Table, Rules], labels: npt.NDArray[np.int64]) -> list[Tree]:
+def restore(arrays: Arrays, rows: list[Rows], tables: Tables, labels: npt.NDArray[np.int64]) -> list[Tree]:
     """Return the trees that were saved, their memory included.
 
     Args:
@@ -265,12 +293,10 @@ def restore(arrays: Arrays, rows: list[Rows], tables: tuple[Table, Rules], label
     return trees
 
 
-def _restored(
-    arrays: Arrays, name: str, own: Rows, tables: tuple[Table, Rules], codes_of: list[dict[int, int]]
-) -> Tree | None:
+def _restored(arrays: Arrays, name: str, own: Rows, tables: Tables, codes_of: list[dict[int, int]]) -> Tree | None:
     from expunge.models.kernels.trees import import_tree
 
-    rules = tables[1]
+    rules = tables.rules
     # copies: arrays read from a file may be read-only or of another layout, for which kernels would be compiled again
     feature, value = np.array(arrays[f"{name}/feature"], np.int16), arrays[f"{name}/value"]
     right, saved = np.array(arrays[f"{name}/right"], np.int32), np.array(arrays[f"{name}/counts"], np.int64, order="C")
@@ -283,7 +309,7 @@ def _restored(
     if saved.shape != (len(feature), 3 if rules.sums else rules.channels) or not len(feature) % 2:
         return None
     own = own.copy()
-    nodes, counts, meta, fits = import_tree(feature, chosen, right, saved, own, *tables)
+    nodes, counts, meta, fits = import_tree(feature, chosen, right, saved, own, *tables.flat)
     shape = (int(meta[2]), rules.max_features, rules.n_bins, rules.channels)
     if not fits or hist.shape != shape or hf.shape != shape[:2]:
         return None

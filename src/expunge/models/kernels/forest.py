@@ -35,23 +35,11 @@ from expunge.models.kernels.pool import (
     take_pair,
     take_slot,
 )
-from expunge.models.kernels.splits import Scratch, Table, decide, pick
+from expunge.models.kernels.splits import decide, pick
+from expunge.models.kernels.tables import Table, make_scratch, rules_of
 
 CLOSE = 512
 """A subtree of at most so many rows is built from a copy of them that lies close together in memory."""
-
-
-@njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def make_scratch(rules, n, hist):
-    """Return room to work on nodes of up to n rows."""
-    return Scratch(
-        np.empty((rules.max_features, 3), np.int64),
-        np.zeros((rules.max_features, rules.n_bins, rules.channels), hist.dtype),
-        np.empty((rules.n_bins + 1, rules.channels), np.int64),
-        np.empty(rules.n_bins, np.uint32),
-        np.empty(rules.n_bins, np.int64),
-        np.empty(n, np.uint32),
-    )
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -210,18 +198,19 @@ def grow(nodes, counts, hf, hist, meta, rows, base, table, rules, scratch, first
 
 
 @njit(cache=True, nogil=True)
-def build(nodes, counts, hf, hist, meta, rows, table, rules, todo, paths):
+def build(nodes, counts, hf, hist, meta, rows, codes, y, h, nominal, names, order, numbers, todo, paths):
     """Build the subtrees of leaves whose segments, sizes and counts are set; returns the arrays that may have grown.
 
     Each line of `todo` (t, 4) int64 names a node, its depth and its split (feature and bin; -1 where it is still to
     be chosen, else its histogram is stored); `paths` (t,) uint64 its path word. A subtree of `CLOSE` rows is built
     from a copy of them that lies close together in memory.
     """
+    table, rules = Table(codes, y, h, nominal, names, order), rules_of(numbers)
     room = np.int64(CLOSE)
     for t in range(len(todo)):
         room = max(room, np.int64(nodes[todo[t, 0], SIZE]))
     scratch = make_scratch(rules, room + 1, hist)
-    order = np.empty(CLOSE, np.uint32)
+    own = np.empty(CLOSE, np.uint32)
     small, words = np.empty((64, 4), np.int64), np.empty(64, np.uint64)
     none, no_words = np.empty((1, 4), np.int64), np.empty(1, np.uint64)
     near = near_table(table)
@@ -240,13 +229,13 @@ def build(nodes, counts, hf, hist, meta, rows, table, rules, todo, paths):
             here = rows[base : base + size]
             gather(here, table, near)
             for k in range(size):
-                order[k] = k
+                own[k] = k
             nodes, counts, hf, hist, none, no_words, _ = grow(
-                nodes, counts, hf, hist, meta, order, base, near, rules, scratch,
+                nodes, counts, hf, hist, meta, own, base, near, rules, scratch,
                 small[i], words[i], np.int64(0), none, no_words,
             )  # fmt: skip
             for k in range(size):
-                scratch.sampled[k] = here[order[k]]
+                scratch.sampled[k] = here[own[k]]
             for k in range(size):
                 here[k] = scratch.sampled[k]
     return nodes, counts, hf, hist

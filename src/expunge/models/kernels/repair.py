@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from expunge.models.kernels.draws import LEFT, RIGHT, bucket, draw_sample, mix, rate, walk_of
-from expunge.models.kernels.forest import count_in, is_final, make_scratch, partition
+from expunge.models.kernels.forest import count_in, is_final, partition
 from expunge.models.kernels.pool import (
     BIN,
     CHILD,
@@ -39,6 +39,7 @@ from expunge.models.kernels.splits import (
     measure_spans,
     pick,
 )
+from expunge.models.kernels.tables import Table, make_scratch, rules_of
 
 FEW = 8
 """Rows are moved between children where they are less than one in this many; otherwise both are built again."""
@@ -249,13 +250,16 @@ def move_rows(nodes, rows, node, new, lost, gained, arena, top, table, mark, buf
 
 
 @njit(cache=True, nogil=True)
-def repair_tree(nodes, counts, hf, hist, meta, rows, table, rules, root_path, lost, gained, mark):
+def repair_tree(
+    nodes, counts, hf, hist, meta, rows, codes, y, h, nominal, names, order, numbers, root_path, lost, gained, mark
+):
     """Take rows out of a tree and put others in (uint32 lists).
 
     `mark` (n,) uint8 is zero, and is zero again afterwards. Returns the arrays that may have grown, and which leaves
     are to be built again, for `build`. Then the tree equals, node for node, the one built from its new rows.
     """
-    deep, keep, y = rules.max_depth, rules.keep, table.y
+    table, rules = Table(codes, y, h, nominal, names, order), rules_of(numbers)
+    deep, keep = rules.max_depth, rules.keep
     scratch = make_scratch(rules, nodes[0, SIZE] + len(gained) + 1, hist)
     picked = scratch.picked
     buffer = np.empty(len(scratch.sampled), np.uint32)
@@ -376,7 +380,9 @@ def repair_tree(nodes, counts, hf, hist, meta, rows, table, rules, root_path, lo
         left = np.int64(nodes[node, CHILD])
         if same:
             b_left = a + partition(arena, a, b - a, feature, chosen, table, scratch.sampled)
-            e_left = c + partition(arena, c, e - c, feature, chosen, table, scratch.sampled)
+            e_left = c
+            if e > c:
+                e_left += partition(arena, c, e - c, feature, chosen, table, scratch.sampled)
             ends = (a, b_left, b, c, e_left, e)
         else:
             arena, at = move_rows(nodes, rows, node, chosen, away, new, arena, max(b, e), table, mark, buffer, deep)

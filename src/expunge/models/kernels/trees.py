@@ -7,6 +7,7 @@ from numba import njit
 
 from expunge.models.kernels.forest import count_in, split_node
 from expunge.models.kernels.pool import BIN, CHILD, FEATURE, N_HIST, N_NODES, ROOM, SIZE, SLOT, START, copy_hist, wipe
+from expunge.models.kernels.tables import Table, rules_of
 
 
 @njit(cache=True, nogil=True)
@@ -71,11 +72,12 @@ def export_tree(nodes, counts, hf, hist, meta):
 
 
 @njit(cache=True, nogil=True)
-def import_tree(feature, chosen, right, saved_counts, rows, table, rules):
+def import_tree(feature, chosen, right, saved_counts, rows, codes, y, h, nominal, names, order, numbers):
     """Return (nodes, counts, meta, fits) of a saved tree, routing `rows` down it (reordered in place).
 
     `fits` is False where the counts of a node are not those of the rows that reach it.
     """
+    table, rules = Table(codes, y, h, nominal, names, order), rules_of(numbers)
     nodes = np.zeros((len(feature) + 18, 6), np.int32)
     counts = np.zeros((len(nodes), saved_counts.shape[1]), saved_counts.dtype)
     meta = np.array([1, -1, 0, -1, len(rows)], np.int64)
