@@ -65,7 +65,7 @@ class Forest:
     min_split: int = 20
     max_features: int | str = "sqrt"
     n_bins: int = 64
-    sample: int = 2048
+    sample: int = 1024
     thresholds: int = 10
     random_depth: int = 0
     keep: int = 128

@@ -68,10 +68,8 @@ def is_final(counts, n, depth, rules):
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def partition(rows, start, n, feature, chosen, table, spare):
+def partition(rows, start, n, codes, feature, chosen, nominal, spare):
     """Reorder a segment so that the left rows come first; return how many go left."""
-    nominal = table.nominal[feature]
-    codes = table.codes
     f, begin, size = np.uint64(feature), np.uint64(start), np.uint64(n)
     cut = np.uint8(chosen)
     left, right = np.uint64(0), np.uint64(0)
@@ -96,7 +94,8 @@ def split_node(nodes, counts, rows, base, table, rules, node, left, feature, cho
     """
     start = np.int64(nodes[node, START])
     n = np.int64(nodes[node, SIZE])
-    n_left = partition(rows, start - base, n, feature, chosen, table, spare)
+    nominal = table.nominal[feature]
+    n_left = partition(rows, start - base, n, table.codes, feature, chosen, nominal, spare)
     nodes[node, FEATURE] = feature
     nodes[node, BIN] = chosen
     nodes[node, CHILD] = left
@@ -172,7 +171,7 @@ def grow(nodes, counts, hf, hist, meta, rows, base, table, rules, scratch, first
                 m = draw_sample(rows, start, n, path, table.h, rules.sample, sampled)
             if m == 0:
                 continue
-            found = pick(sampled, m, path, table, rules, known[height], m == n, scratch.picked)
+            found = pick(sampled, m, path, table.codes, table.order, rules, known[height], m == n, scratch.picked)
             if found == 0:
                 continue
             own = scratch.hist

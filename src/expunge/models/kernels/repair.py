@@ -34,6 +34,7 @@ from expunge.models.kernels.pool import (
 )
 from expunge.models.kernels.splits import (
     add_sum,
+    as_pairs,
     best_split,
     decide,
     measure_spans,
@@ -111,10 +112,9 @@ def to_leaf(nodes, counts, hf, hist, meta, rows, node, kept, n, max_depth):
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def update(hist, feats, changed, sign, path, exponent, table, rules):
+def update(hist, feats, changed, sign, path, exponent, codes, y, h, rules):
     """Add the sampled ones of these rows to a histogram, or take them out; return how many there were."""
     bound = rate(exponent, rules.sample)
-    codes, y, h = table.codes, table.y, table.h
     hit = 0
     for i in range(len(changed)):
         row = changed[i]
@@ -261,8 +261,8 @@ def repair_tree(
     table, rules = Table(codes, y, h, nominal, names, order), rules_of(numbers)
     deep, keep = rules.max_depth, rules.keep
     scratch = make_scratch(rules, nodes[0, SIZE] + len(gained) + 1, hist)
-    picked = scratch.picked
-    buffer = np.empty(len(scratch.sampled), np.uint32)
+    picked, sampled = scratch.picked, scratch.sampled
+    buffer = np.empty(len(sampled), np.uint32)
     constant = np.zeros(len(table.names), np.bool_)
     todo = np.empty((8, 4), np.int64)
     todo_paths = np.empty(8, np.uint64)
@@ -307,21 +307,22 @@ def repair_tree(
         counted = counted and MANY * (len(away) + len(new)) < n
         if counted:
             own, feats = hist[slot], hf[slot]
-            hit = update(own, feats, away, np.int64(-1), path, exponent, table, rules)
+            pairs = as_pairs(own)
+            hit = update(own, feats, away, np.int64(-1), path, exponent, codes, y, h, rules)
             joined = np.int64(0)
             if len(new) > 0:
-                joined += update(own, feats, new, np.int64(1), path, exponent, table, rules)
+                joined += update(own, feats, new, np.int64(1), path, exponent, codes, y, h, rules)
             if hit + joined > 0:
                 for j in range(rules.max_features):
                     picked[j, 0] = feats[j]
-                found, again = measure_spans(own, rules, picked)
+                found, again = measure_spans(own, pairs, rules, picked)
                 if joined > 0 and not again:
                     set_marks(mark, away, np.uint8(1))
                     again = revives(nodes, rows, node, feats, new, mark, path, exponent, table, rules)
                     set_marks(mark, away, np.uint8(0))
                 counted = not again
                 if counted:
-                    feature, chosen = best_split(own, found, path, depth, table, rules, scratch)
+                    feature, chosen = best_split(own, pairs, found, path, depth, nominal, names, rules, scratch)
                     few = feature == nodes[node, FEATURE] and is_few(
                         own, picked, nodes[node, BIN], chosen, feature, rules
                     )
@@ -335,10 +336,10 @@ def repair_tree(
             for i in range(len(new)):
                 buffer[n - len(new) + i] = new[i]
             if not leaf and not final and MANY * (len(away) + len(new)) < n:
-                s = draw_sample(buffer, np.int64(0), n, path, table.h, rules.sample, scratch.sampled)
+                s = draw_sample(buffer, np.int64(0), n, path, h, rules.sample, sampled)
                 if s > 0:
                     found = pick(
-                        scratch.sampled, s, path, table, rules, constant, leaf, picked
+                        sampled, s, path, codes, order, rules, constant, leaf, picked
                     )  # no leaf: marks nothing
             if found == 0:
                 rows = to_leaf(nodes, counts, hf, hist, meta, rows, node, buffer, n, deep)
@@ -358,12 +359,12 @@ def repair_tree(
             elif slot >= 0:
                 free_slot(nodes, hf, hist, meta, node)
                 slot = np.int64(-1)
-            feature, chosen = decide(scratch.sampled, s, found, path, depth, table, rules, scratch, own)
+            feature, chosen = decide(sampled, s, found, path, depth, table, rules, scratch, own)
             few = feature == nodes[node, FEATURE] and is_few(own, picked, nodes[node, BIN], chosen, feature, rules)
             if n <= keep:
                 clear_hist(scratch.hist, found)
         same = feature == nodes[node, FEATURE] and chosen == nodes[node, BIN]
-        if not same and not (few and not table.nominal[feature]):
+        if not same and not (few and not nominal[feature]):
             if not listed:
                 set_marks(mark, away, np.uint8(1))
                 collect(nodes, rows, node, mark, buffer, deep)
@@ -379,10 +380,10 @@ def repair_tree(
         nodes[node, SIZE] = n
         left = np.int64(nodes[node, CHILD])
         if same:
-            b_left = a + partition(arena, a, b - a, feature, chosen, table, scratch.sampled)
+            b_left = a + partition(arena, a, b - a, codes, feature, chosen, nominal[feature], sampled)
             e_left = c
             if e > c:
-                e_left += partition(arena, c, e - c, feature, chosen, table, scratch.sampled)
+                e_left += partition(arena, c, e - c, codes, feature, chosen, nominal[feature], sampled)
             ends = (a, b_left, b, c, e_left, e)
         else:
             arena, at = move_rows(nodes, rows, node, chosen, away, new, arena, max(b, e), table, mark, buffer, deep)

@@ -36,7 +36,7 @@ def add_sum(hist, b, count, target):
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def as_pairs(hist):
-    """Return histograms of two classes as one line of words that hold both counts of a bin (see `STEP`)."""
+    """Return histograms as one line of words; of two classes, each holds both counts of a bin (see `STEP`)."""
     return hist.reshape(hist.size).view(np.uint32)
 
 
@@ -52,14 +52,13 @@ def varies(sampled, m, f, codes):
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def pick(sampled, m, path, table, rules, constant, inherit, picked):
+def pick(sampled, m, path, codes, order, rules, constant, inherit, picked):
     """Find the first `max_features` features of the walk that are not constant on the first m sampled rows.
 
     `constant` marks features known to be constant on all rows of the node; more are added when `inherit`.
     Fills the first column of `picked`, with -1 where there are fewer; returns the number of features found.
     """
     at, stride = walk_of(path, rules.prime)
-    order, codes = table.order, table.codes
     d = len(order)
     found = 0
     for _ in range(rules.prime):
@@ -85,9 +84,8 @@ def pick(sampled, m, path, table, rules, constant, inherit, picked):
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def count(sampled, m, found, table, rules, picked, hist):
+def count(sampled, m, found, codes, y, rules, picked, hist, pairs):
     """Add the first m sampled rows to the histograms of the picked features (zero before)."""
-    codes, y = table.codes, table.y
     if rules.sums:
         for i in range(m):
             row = sampled[i]
@@ -96,7 +94,6 @@ def count(sampled, m, found, table, rules, picked, hist):
                 add_sum(hist[j], codes[row, np.uint64(picked[j, 0])], np.int64(1), target)
         return
     if rules.channels == 2:
-        pairs = as_pairs(hist)
         for j in range(0, found, 2):
             here, there = np.uint64(j * rules.n_bins), np.uint64(min(j + 1, found - 1) * rules.n_bins)
             f, g = np.uint64(picked[j, 0]), np.uint64(picked[min(j + 1, found - 1), 0])
@@ -223,17 +220,14 @@ def add_up(hist, low, high, nominal, rules, sums, tried):
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def best_split(hist, found, path, depth, table, rules, scratch):
+def best_split(hist, pairs, found, path, depth, nominals, names, rules, scratch):
     """Return (feature, bin) of the lowest score; ties go to the first feature, then the first bin.
 
     Above `random_depth` the keyed bin of the first feature is taken, whatever the targets.
     """
-    picked, tried, sums = scratch.picked, scratch.tried, scratch.sums
-    pair = rules.sums or rules.channels == 2
-    total = sums[rules.n_bins]
-    nominals, names, packed = table.nominal, table.names, scratch.packed
+    picked, tried, sums, packed = scratch.picked, scratch.tried, scratch.sums, scratch.packed
     binary = rules.channels == 2
-    pairs = as_pairs(hist) if binary else packed
+    total = sums[rules.n_bins]
     best = np.inf
     feature = np.int64(-1)
     chosen = np.int64(-1)
@@ -253,7 +247,7 @@ def best_split(hist, found, path, depth, table, rules, scratch):
             total_a, total_b = np.int64(word_sum & HALF), np.int64(word_sum >> np.uint32(16))
             for i in range(n):
                 b = tried[i]
-                here = packed[b]
+                here = packed[np.uint64(b)]
                 score = score_pair(np.int64(here & HALF), np.int64(here >> np.uint32(16)), total_a, total_b, False)
                 if score < best:
                     best, feature, chosen = score, f, b
@@ -265,7 +259,7 @@ def best_split(hist, found, path, depth, table, rules, scratch):
             n = draw_thresholds(tried, low, high, word, rules)
         for i in range(n):
             b = tried[i]
-            if pair:
+            if rules.sums or binary:
                 score = score_pair(sums[b, 0], sums[b, 1], total[0], total[1], rules.sums)
             else:
                 score = score_many(sums[b], total, rules.channels)
@@ -288,21 +282,20 @@ def is_empty(hist, b, rules):
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def measure_spans(hist, rules, picked):
+def measure_spans(hist, pairs, rules, picked):
     """Fill in the lowest and highest bins of the picked features; return (features, whether one is constant)."""
     found = 0
     constant = False
     if rules.channels == 2:
-        pairs = as_pairs(hist)
         while found < rules.max_features and picked[found, 0] >= 0:
-            base = found * rules.n_bins
-            low, high = 0, rules.n_bins - 1
-            while low < high and pairs[base + low] == 0:
-                low += 1
-            while low < high and pairs[base + high] == 0:
-                high -= 1
-            picked[found, 1] = low
-            picked[found, 2] = high
+            low = np.uint64(found * rules.n_bins)
+            base, high = low, low + np.uint64(rules.n_bins - 1)
+            while low < high and pairs[low] == 0:
+                low += np.uint64(1)
+            while low < high and pairs[high] == 0:
+                high -= np.uint64(1)
+            picked[found, 1] = low - base
+            picked[found, 2] = high - base
             constant = constant or low == high
             found += 1
         return found, constant
@@ -322,6 +315,7 @@ def measure_spans(hist, rules, picked):
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def decide(sampled, m, found, path, depth, table, rules, scratch, hist):
     """Histogram the first m sampled rows (`hist` is zero before); return (feature, bin) of the best split."""
-    count(sampled, m, found, table, rules, scratch.picked, hist)
-    measure_spans(hist, rules, scratch.picked)
-    return best_split(hist, found, path, depth, table, rules, scratch)
+    pairs, picked = as_pairs(hist), scratch.picked
+    count(sampled, m, found, table.codes, table.y, rules, picked, hist, pairs)
+    measure_spans(hist, pairs, rules, picked)
+    return best_split(hist, pairs, found, path, depth, table.nominal, table.names, rules, scratch)
