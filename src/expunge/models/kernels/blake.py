@@ -108,8 +108,10 @@ def keyed_words(key, parameters, messages, length):
             m[i, lane] = key[i]
     compress(begun, m, counted, np.uint64(0), v)
     h = np.empty((8, LANES), np.uint64)
-    m[:] = 0
-    counted[:] = np.uint64(BLOCK + length)
+    for lane in range(LANES):
+        counted[lane] = np.uint64(BLOCK + length)
+        for i in range(16):
+            m[i, lane] = 0
     for first in range(0, n, LANES):
         many = min(LANES, n - first)
         for lane in range(many):

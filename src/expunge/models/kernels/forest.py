@@ -139,19 +139,18 @@ def gather(rows, table, near):
 
 
 @njit(cache=True, nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
-def grow(nodes, counts, hf, hist, meta, rows, base, table, rules, scratch, first, word, floor, small, small_words):
-    """Build the subtree of a leaf, but for its nodes of at most `floor` rows: those are listed in `small`.
+def grow(nodes, counts, hf, hist, meta, rows, base, table, rules, scratch, todo, paths, at, floor, listed):
+    """Build the subtree of the leaf at a place of `todo` (as of `build`), but for its nodes of at most `floor` rows.
 
-    `rows` starts with the leaf's segment, at `base`; `first` is a line as of `build`, and `word` its path.
-    Returns the arrays that may have grown, and how many nodes are listed.
+    Those are put on the list, which holds `listed`. `rows` starts with the leaf's segment, at `base`.
+    Returns the arrays that may have grown, the list, and how many it holds.
     """
     levels = rules.max_depth + 5
     stack = np.empty((levels, 2), np.int64)
     words = np.empty(levels, np.uint64)
     known = np.zeros((levels, len(table.names)), np.bool_)
-    stack[0, 0], stack[0, 1], words[0] = first[0], first[1], word
-    feature, chosen = first[2], first[3]
-    listed = np.int64(0)
+    stack[0, 0], stack[0, 1], words[0] = todo[at, 0], todo[at, 1], paths[at]
+    feature, chosen = todo[at, 2], todo[at, 3]
     height = 1
     while height > 0:
         height -= 1
@@ -161,7 +160,7 @@ def grow(nodes, counts, hf, hist, meta, rows, base, table, rules, scratch, first
             if is_final(counts[node], n, depth, rules):
                 continue
             if n <= floor:
-                small, small_words = put(small, small_words, listed, node, depth, feature, chosen, path)
+                todo, paths = put(todo, paths, listed, node, depth, feature, chosen, path)
                 listed += 1
                 continue
             start = np.int64(nodes[node, START]) - base
@@ -193,7 +192,7 @@ def grow(nodes, counts, hf, hist, meta, rows, base, table, rules, scratch, first
             stack[height, 1] = depth + 1
             words[height] = mix(path ^ (RIGHT if side else LEFT))
             height += 1
-    return nodes, counts, hf, hist, small, small_words, listed
+    return nodes, counts, hf, hist, todo, paths, listed
 
 
 @njit(cache=True, nogil=True)
@@ -210,31 +209,26 @@ def build(nodes, counts, hf, hist, meta, rows, codes, y, h, nominal, names, orde
         room = max(room, np.int64(nodes[todo[t, 0], SIZE]))
     scratch = make_scratch(rules, room + 1, hist)
     own = np.empty(CLOSE, np.uint32)
-    small, words = np.empty((64, 4), np.int64), np.empty(64, np.uint64)
-    none, no_words = np.empty((1, 4), np.int64), np.empty(1, np.uint64)
     near = near_table(table)
-    for t in range(len(todo)):
-        base, size = np.int64(nodes[todo[t, 0], START]), np.int64(nodes[todo[t, 0], SIZE])
-        listed = np.int64(1)
-        if size > CLOSE:
-            nodes, counts, hf, hist, small, words, listed = grow(
-                nodes, counts, hf, hist, meta, rows[base : base + size], base, table, rules, scratch,
-                todo[t], paths[t], np.int64(CLOSE), small, words,
-            )  # fmt: skip
-        else:
-            small[0], words[0] = todo[t], paths[t]
-        for i in range(listed):
-            base, size = np.int64(nodes[small[i, 0], START]), np.int64(nodes[small[i, 0], SIZE])
-            here = rows[base : base + size]
+    listed = np.int64(len(todo))
+    at = np.int64(0)
+    while at < listed:
+        base, size = np.int64(nodes[todo[at, 0], START]), np.int64(nodes[todo[at, 0], SIZE])
+        here = rows[base : base + size]
+        segment, read, floor = here, table, np.int64(CLOSE)
+        close = size <= CLOSE
+        if close:
             gather(here, table, near)
             for k in range(size):
                 own[k] = k
-            nodes, counts, hf, hist, none, no_words, _ = grow(
-                nodes, counts, hf, hist, meta, own, base, near, rules, scratch,
-                small[i], words[i], np.int64(0), none, no_words,
-            )  # fmt: skip
+            segment, read, floor = own, near, np.int64(0)
+        nodes, counts, hf, hist, todo, paths, listed = grow(
+            nodes, counts, hf, hist, meta, segment, base, read, rules, scratch, todo, paths, at, floor, listed
+        )
+        if close:
             for k in range(size):
                 scratch.sampled[k] = here[own[k]]
             for k in range(size):
                 here[k] = scratch.sampled[k]
+        at += 1
     return nodes, counts, hf, hist
