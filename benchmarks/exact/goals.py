@@ -181,18 +181,26 @@ def _shards(runs: list[Run]) -> list[Goal]:
     return found
 
 
-def _own(runs: list[Run], scene: str, of: Figure) -> Ratio:
-    """Return our own scratch fit over a figure of the same run."""
+def _own(runs: list[Run], scene: str, of: Figure, refit: str = "scratch") -> Ratio:
+    """Return our own fit (the first, or that of what is left in the end) over a figure of the same run."""
     every = pick(runs, scene, "expunge")
-    return ratio(every, every, cpu("scratch"), of, reason(runs, scene, "ours", ""))
+    return ratio(every, every, cpu(refit), of, reason(runs, scene, "ours", ""))
 
 
 def _heads(runs: list[Run]) -> list[Goal]:
     own, one = "our own refit", single(step="batch 1")
+    # single deletions come first: a refit would have learnt as many records as the first fit, not the fewer of the last
     return [
-        Goal("XG08", f"ridge head: one deletion, {SERVED}", own, 2500, 50_000, _own(runs, "gram", one)),
-        Goal("XG08", f"ridge head: one deletion, {EXACT}", own, 2500, 50_000, _own(runs, "gram", settled("batch 1"))),
-        Goal("XG09", "logistic head: one certified removal", own, 1800, 20_000, _own(runs, "logit", one)),
+        Goal("XG08", f"ridge head: one deletion, {SERVED}", own, 2500, 50_000, _own(runs, "gram", one, "fit")),
+        Goal(
+            "XG08",
+            f"ridge head: one deletion, {EXACT}",
+            own,
+            2500,
+            50_000,
+            _own(runs, "gram", settled("batch 1"), "fit"),
+        ),
+        Goal("XG09", "logistic head: one certified removal", own, 1800, 20_000, _own(runs, "logit", one, "fit")),
         Goal("XG10", f"recommender: one user, {SERVED}", own, 150, 1000, _own(runs, "ease", single())),
         Goal("XG10", f"recommender: one user, {EXACT}", own, 150, 1000, _own(runs, "ease", settled())),
     ]

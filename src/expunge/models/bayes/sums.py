@@ -225,11 +225,11 @@ class SumBayesModel:
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return what predicts: scale, classes and sums."""
+        self.kept.settle()
         return {**self.scale.state(), **self.sums.state(), "classes/labels": label_bytes(self.labels)}
 
     def memory(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what lets it forget again: the scale's counts; lets go of what is gone."""
-        self.kept.settle()
+        """Return what lets it forget again: the scale's counts."""
         return self.scale.memory()
 
     @property

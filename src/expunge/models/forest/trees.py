@@ -48,7 +48,7 @@ class Tables(NamedTuple):
 
 @dataclass(eq=False)
 class Tree:
-    """The arrays of one tree; see ``models/kernels/forest.py``. They are never put in place of others.
+    """The arrays of one tree; see ``models/kernels/forest.py``. A repaired tree is another, which takes them over.
 
     Attributes:
         seal: the digest of its part of the state, once somebody asked for it.
@@ -190,7 +190,7 @@ def repair(
     tables: Tables,
     roots: Words,
 ) -> None:
-    """Put, in a list of trees, those in which rows leave or join in place of those in which they did not.
+    """Replace, in a list of trees, those that rows leave or join by those without and with these rows.
 
     Args:
         trees: the trees.

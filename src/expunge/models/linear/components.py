@@ -204,11 +204,11 @@ class ComponentsModel:
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return what places records: scale, mean, unit, components, variances."""
         book = self.totals.read()
+        self.totals.kept.settle()
         return {**book.scale.state(), **self.solution}
 
     def memory(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what lets it forget again: the sums, as int64, and the scale's counts; lets go of what is gone."""
-        self.totals.kept.settle()
+        """Return what lets it forget again: the sums, as int64, and the scale's counts."""
         return self.totals.read().memory()
 
     @property

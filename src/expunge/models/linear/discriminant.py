@@ -166,11 +166,11 @@ class DiscriminantModel:
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return what predicts: scale, classes, weights."""
         book = self.totals.read()
+        self.totals.kept.settle()
         return {**book.scale.state(), **book.goal.state(), "weights": self.weights}
 
     def memory(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what lets it forget again: the sums, as int64, and the scale's counts; lets go of what is gone."""
-        self.totals.kept.settle()
+        """Return what lets it forget again: the sums, as int64, and the scale's counts."""
         return self.totals.read().memory()
 
     @property

@@ -175,12 +175,12 @@ class RidgeModel:
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return what predicts: scale, classes or target step, weights."""
         weights = self.answers.settle(self.totals)
+        self.totals.kept.settle()
         book = self.totals.read()
         return {**book.scale.state(), **book.goal.state(), "weights": weights}
 
     def memory(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what lets it forget again: the sums, as int64, and the scale's counts; lets go of what is gone."""
-        self.totals.kept.settle()
+        """Return what lets it forget again: the sums, as int64, and the scale's counts."""
         return self.totals.read().memory()
 
     @property
