@@ -8,7 +8,7 @@ from expunge.core.dataset import Dataset
 from expunge.core.seeds import Key
 
 if TYPE_CHECKING:
-    from expunge.models.kernels.tables import Rules
+    from expunge.models.kernels.splits import Rules
 
 
 class Grower(Protocol):

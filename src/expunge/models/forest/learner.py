@@ -26,7 +26,7 @@ from expunge.models.forest.target import Target
 if TYPE_CHECKING:
     from expunge.core.canonical import Arrays
     from expunge.core.roles import Progress
-    from expunge.models.kernels.tables import Rules
+    from expunge.models.kernels.splits import Rules
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class Forest:
 
     def rules(self, d: int, labels: tuple[str, ...]) -> Rules:
         """Return the kernels' form of the hyper-parameters, for d features and these classes (none: numbers)."""
-        from expunge.models.kernels.tables import Rules
+        from expunge.models.kernels.splits import Rules
 
         width = int(np.sqrt(d)) if self.max_features == "sqrt" else int(self.max_features)
         return Rules(

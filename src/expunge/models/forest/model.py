@@ -372,7 +372,7 @@ class ForestModel:
     @cached_property
     def tables(self) -> Tables:
         """What the kernels read: the encoded records and the rules."""
-        from expunge.models.kernels.tables import Table
+        from expunge.models.kernels.splits import Table
 
         names = np.array([self.key.word(f"column/{name}") for name in self.grid.names], np.uint64)
         order = np.argsort(names, kind="stable").astype(np.int32)

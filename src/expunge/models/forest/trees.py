@@ -17,7 +17,7 @@ from expunge.core.errors import StoreDamaged
 from expunge.core.roles import Progress
 
 if TYPE_CHECKING:
-    from expunge.models.kernels.tables import Rules, Table
+    from expunge.models.kernels.splits import Rules, Table
 
 Rows = npt.NDArray[np.uint32]
 Words = npt.NDArray[np.uint64]

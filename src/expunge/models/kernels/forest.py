@@ -35,8 +35,7 @@ from expunge.models.kernels.pool import (
     take_pair,
     take_slot,
 )
-from expunge.models.kernels.splits import decide, pick
-from expunge.models.kernels.tables import Table, make_scratch, rules_of
+from expunge.models.kernels.splits import Table, decide, make_scratch, pick, rules_of
 
 CLOSE = 512
 """A subtree of at most so many rows is built from a copy of them that lies close together in memory."""

@@ -32,15 +32,17 @@ from expunge.models.kernels.pool import (
     take_rows,
     take_slot,
 )
+from expunge.models.kernels.scores import add_sum
 from expunge.models.kernels.splits import (
-    add_sum,
+    Table,
     as_pairs,
     best_split,
     decide,
+    make_scratch,
     measure_spans,
     pick,
+    rules_of,
 )
-from expunge.models.kernels.tables import Table, make_scratch, rules_of
 
 FEW = 8
 """Rows are moved between children where they are less than one in this many; otherwise both are built again."""
@@ -300,8 +302,7 @@ def repair_tree(
         slot = np.int64(nodes[node, SLOT])
         exponent = bucket(n_old, rules.sample)
         feature, chosen = np.int64(nodes[node, FEATURE]), np.int64(nodes[node, BIN])
-        few = False
-        listed = False
+        few = listed = False
         found = 0
         counted = slot >= 0 and n > keep and exponent == bucket(n, rules.sample) and not final
         counted = counted and MANY * (len(away) + len(new)) < n

@@ -7,7 +7,7 @@ from numba import njit
 
 from expunge.models.kernels.forest import count_in, split_node
 from expunge.models.kernels.pool import BIN, CHILD, FEATURE, N_HIST, N_NODES, ROOM, SIZE, SLOT, START, copy_hist, wipe
-from expunge.models.kernels.tables import Table, rules_of
+from expunge.models.kernels.splits import Table, rules_of
 
 
 @njit(cache=True, nogil=True)
