@@ -90,8 +90,8 @@ def planner_section() -> list[str]:
         *map(planner_row, learners),
         "",
         "Asked for: 80 % within twice or half, 90 % within the 95 % figure, none beyond a bound, 1.25 times the best at"
-        " most, a weight within 15 %. Where the first is missed: what a deletion from boosting costs depends on whether a"
-        " decision changes, which is known once it is made; four boosting deletions in five change none and cost a"
+        " most, a weight within 15 %. Where the first is missed: what a deletion from boosting costs depends on whether"
+        " a decision changes, which is known once it is made; four boosting deletions in five change none and cost a"
         " thousandth of a fit, the fifth a good part of one. Deadlines are held against the 95 % figure.",
         "",
         "Wall seconds. The time of one forest deletion ranges over a factor of"
