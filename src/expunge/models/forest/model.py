@@ -279,8 +279,7 @@ class ForestModel:
     def _repair(self, touched: dict[int, Rows], *, joins: bool) -> None:
         """Repair trees in place, or copies of those that somebody else holds or reads; all appear at once."""
         trees, owned = list(self.trees), set() if self.readers else self.owned
-        changed = ({}, touched) if joins else (touched, {})
-        forestry.repair(trees, owned, changed, self.tables, self.roots)
+        forestry.repair(trees, owned, touched, joins, self.tables, self.roots)
         self.trees, self.owned = trees, self.owned | touched.keys()
 
     def adding(self, data: Dataset) -> ForestModel:

@@ -184,29 +184,25 @@ def _marks(n: int) -> Iterator[npt.NDArray[np.uint8]]:
 
 
 def repair(
-    trees: list[Tree],
-    owned: set[int],
-    changed: tuple[dict[int, Rows], dict[int, Rows]],
-    tables: Tables,
-    roots: Words,
+    trees: list[Tree], owned: set[int], touched: dict[int, Rows], joins: bool, tables: Tables, roots: Words
 ) -> None:
-    """Replace, in a list of trees, those that rows leave or join by those without and with these rows.
+    """Replace, in a list of trees, those that rows leave or join by those without or with these rows.
 
     Args:
         trees: the trees.
         owned: the trees whose arrays may be changed; the others are copied first.
-        changed: tree → what leaves, and tree → what joins.
+        touched: tree → the rows that leave or join it.
+        joins: whether they join.
         tables: what the kernels read.
         roots: the path words of the roots.
     """
     from expunge.models.kernels.repair import repair_tree
 
-    lost, gained = changed
     with _marks(len(tables.table.y)) as mark:
-        for t in lost.keys() | gained.keys():
+        for t, rows in touched.items():
             tree = trees[t] if t in owned else trees[t].copy()
-            rows = lost.get(t, NONE), gained.get(t, NONE)
-            hf, hist, own, todo, paths = repair_tree(*tree.arrays, *tables.flat, roots[t], *rows, mark)
+            both = (NONE, rows) if joins else (rows, NONE)
+            hf, hist, own, todo, paths = repair_tree(*tree.arrays, *tables.flat, roots[t], *both, mark)
             tree = Tree(tree.nodes, tree.counts, hf, hist, tree.meta, own)
             if len(todo):
                 tree = _grow(tree, tables, todo, paths)

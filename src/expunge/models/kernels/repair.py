@@ -339,9 +339,8 @@ def repair_tree(
             if not leaf and not final and MANY * (len(away) + len(new)) < n:
                 s = draw_sample(buffer, np.int64(0), n, path, h, rules.sample, sampled)
                 if s > 0:
-                    found = pick(
-                        sampled, s, path, codes, order, rules, constant, leaf, picked
-                    )  # no leaf: marks nothing
+                    # not a leaf here: nothing is marked as constant
+                    found = pick(sampled, s, path, codes, order, rules, constant, leaf, picked)
             if found == 0:
                 rows = to_leaf(nodes, counts, hf, hist, meta, rows, node, buffer, n, deep)
                 if not final:
