@@ -41,6 +41,8 @@ class Evidence(Record):
         direction: which side of the threshold is good.
         passed: whether the *whole interval* lies on the good side; None when there is no threshold.
         seeds: seeds of the randomness used.
+        p_value: how often the null gives as much in the harmful direction; None where no test was made.
+        power: the smallest excess that would have been found with 80 % power; None where it is not known.
         status: ``not_measured`` carries the reason in `note`; its numbers are zero and mean nothing.
     """
 
@@ -57,6 +59,8 @@ class Evidence(Record):
     direction: Direction = "none"
     passed: bool | None = None
     seeds: tuple[str, ...] = ()
+    p_value: float | None = None
+    power: float | None = None
     status: Status = "measured"
     note: str | None = None
 

@@ -1,0 +1,1 @@
+"""The battery: what is computed from `expunge.audit.pools.Pools` alone, one measure (or family of measures) a file."""
