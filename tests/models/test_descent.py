@@ -11,8 +11,11 @@ torch = pytest.importorskip("torch")
 
 from expunge.core.conformance.watch import quiet_globals  # noqa: E402
 from expunge.core.errors import BadData, BadInput  # noqa: E402
-from expunge.models.descent import Meter, Pace, copied, descend, epochs, recalibrated, seeded  # noqa: E402
-from expunge.models.network import nats, perceptron, squares  # noqa: E402
+from expunge.models.descent import Meter, Pace, Watch, descend  # noqa: E402
+from expunge.models.losses import nats, squares  # noqa: E402
+from expunge.models.modules import copied, recalibrated, seeded  # noqa: E402
+from expunge.models.streams import epoch_rows, n_batches  # noqa: E402
+from expunge.models.vision import perceptron  # noqa: E402
 
 PACES = [
     Pace(kind, 0.1, momentum=momentum, decay=decay)
@@ -95,7 +98,7 @@ def test_an_interrupt_changes_nothing():
     module = small()
     before, threads = bytes_of(module), torch.get_num_threads()
     with pytest.raises(KeyboardInterrupt):
-        descend(module, batches(), nats, watch=(None, stop, None))
+        descend(module, batches(), nats, watch=Watch(progress=stop))
     assert bytes_of(module) == before
     assert torch.get_num_threads() == threads
 
@@ -118,7 +121,7 @@ def test_what_it_cost_and_what_is_done_after_steps():
     meter, seen, told = Meter(), [], []
     pace = Pace("sgd", 0.1, clip=1e-9, schedule=lambda step: 1.0 / (step + 1), after_step=[lambda m, s: seen.append(s)])
     module = small()
-    after = descend(module, batches(), nats, pace, watch=(meter, lambda *at: told.append(at), 3))
+    after = descend(module, batches(), nats, pace, watch=Watch(meter, lambda *at: told.append(at), 3))
     assert (meter.forward, meter.backward, meter.steps, meter.products) == (18, 18, 3, 0)
     assert seen == [0, 1, 2]
     assert told == [(1, 3), (2, 3), (3, 3)]
@@ -138,22 +141,23 @@ def test_ascent_goes_up_and_may_leave_statistics_alone():
 
 def test_statistics_can_be_taken_again_from_kept_records():
     module, data = descend(small(norm=True), batches(), nats), batches(3)
-    again = recalibrated(module, data)
+    again = recalibrated(module, [x for x, _ in data])
     with torch.no_grad():
         means = torch.stack([module[0](X).mean(dim=0) for X, _ in data]).mean(dim=0)
     assert torch.allclose(again[1].running_mean, means, atol=1e-6)
     assert again[1].momentum == module[1].momentum
-    assert bytes_of(recalibrated(again, data)) == bytes_of(again)
+    assert bytes_of(recalibrated(again, [x for x, _ in data])) == bytes_of(again)
 
 
 def test_batches_are_a_function_of_the_set_of_records():
     words = np.random.Generator(np.random.PCG64(1)).integers(0, 2**64, 41, np.uint64)
-    found = [rows.tolist() for rows in epochs(words, 3, 8, 5)]
+    assert n_batches(41, 8) == 5
+    found = [rows.tolist() for e in range(3) for rows in epoch_rows(words, e, 8, 5)]
     assert [len(rows) for rows in found] == [8, 8, 8, 8, 9] * 3  # never a batch of one
     assert all(sorted(np.concatenate(found[5 * e : 5 * e + 5]).tolist()) == list(range(41)) for e in range(3))
     assert found[0] != found[5]
     order = np.random.Generator(np.random.PCG64(2)).permutation(41)
-    shuffled = [order[rows].tolist() for rows in epochs(words[order], 3, 8, 5)]
+    shuffled = [order[rows].tolist() for e in range(3) for rows in epoch_rows(words[order], e, 8, 5)]
     assert shuffled == found
 
 

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from expunge.audit.canvas import ARMS, COLOURS, DASHES, MARKS, STYLE, WORDS, Figure, panels, svg
 from expunge.audit.curves import Curves, Histogram, Roc
 from expunge.core.evidence import Evidence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ARMS = ("before", "after", "reference")
-WORDS = {"before": "before", "after": "after", "reference": "retrained"}
-COLOURS = {"before": "#d55e00", "after": "#0072b2", "reference": "#8a8a8a"}  # Okabe–Ito, and grey
-MARKS = {"before": "s", "after": "o", "reference": "D"}
-DASHES: dict[str, Any] = {"before": "-", "after": (0, (4, 2)), "reference": "-"}
 WIDTHS = {"before": 1.6, "after": 1.8, "reference": 4.5}
 GROUP_COLOURS = {"forgotten": "#0072b2", "holdout": "#e69f00"}
 ATTACKS = {"loss": "Loss attack", "lira": "Shadow-model attack (LiRA)"}
@@ -33,28 +26,6 @@ SHORT = {
     "membership.loss_auc": "Loss attack, AUC",
     "membership.lira_auc": "LiRA, AUC",
 }
-STYLE = {
-    "svg.hashsalt": "expunge",
-    "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#444444",
-    "figure.facecolor": "white",
-    "axes.facecolor": "white",
-    "text.color": "#111111",
-}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure: its SVG element, what it shows, and a title."""
-
-    name: str
-    title: str
-    alt: str
-    svg: str
 
 
 def figures(evidence: Sequence[Evidence], curves: Curves) -> list[Figure]:
@@ -72,43 +43,18 @@ def figures(evidence: Sequence[Evidence], curves: Curves) -> list[Figure]:
     return made
 
 
-def _canvas(rows: int, columns: int, width: float, height: float) -> tuple[Any, list[Axes]]:
-    from matplotlib.figure import Figure as Canvas
-
-    canvas = Canvas(figsize=(width, height), layout="constrained")
-    return canvas, list(np.atleast_1d(canvas.subplots(rows, columns)).ravel())
-
-
-def _svg(name: str, canvas: Any, alt: str) -> str:
-    """Return the SVG element alone: ids made unique to the figure, sized by its container, described for readers."""
-    buffer = io.StringIO()
-    canvas.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = re.sub(r'href="#', f'href="#{name}-', text)
-    text = re.sub(r"url\(#", f"url(#{name}-", text)
-    text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
-    return text.replace("<svg", f'<svg role="img" aria-label="{_attribute(alt)}"', 1).strip()
-
-
-def _attribute(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-
-
 def _forest(name: str, title: str, measures: Sequence[str], named: dict[str, Evidence]) -> Figure:
     import matplotlib as mpl
 
     said: list[str] = []
     with mpl.rc_context(STYLE):
-        canvas, axes = _canvas(len(measures), 1, 7.0, 0.55 + 1.25 * len(measures))
+        canvas, axes = panels(len(measures), 1, 7.0, 0.55 + 1.25 * len(measures))
         for ax, measure in zip(axes, measures, strict=True):
             rows = [(arm, named[f"{measure}@{arm}"]) for arm in ARMS if f"{measure}@{arm}" in named]
             _forest_panel(ax, measure, rows)
             said += [f"{SHORT[measure]} {WORDS[arm]}: {e.value:.4g} [{e.low:.4g}, {e.high:.4g}]" for arm, e in rows]
         alt = f"{title}, with 95 % intervals. " + "; ".join(said) + "."
-        return Figure(name, title, alt, _svg(name, canvas, alt))
+        return Figure(name, title, alt, svg(name, canvas, alt))
 
 
 def _forest_panel(ax: Axes, measure: str, rows: Sequence[tuple[str, Evidence]]) -> None:
@@ -131,7 +77,7 @@ def _rocs(rocs: Sequence[Roc]) -> Figure:
 
     attacks = list(dict.fromkeys(r.attack for r in rocs))
     with mpl.rc_context(STYLE):
-        canvas, axes = _canvas(1, len(attacks), 7.0, 3.9)
+        canvas, axes = panels(1, len(attacks), 7.0, 3.9)
         for ax, attack in zip(axes, attacks, strict=True):
             chosen = sorted((r for r in rocs if r.attack == attack), key=lambda r: r.arm != "reference")
             _roc_panel(ax, attack, chosen)
@@ -144,7 +90,7 @@ def _rocs(rocs: Sequence[Roc]) -> Figure:
             "before, after, and retrained, with the line of pure guessing. Left of the grey line, fewer than 10 false "
             "alarms decide. The points are in the table below the figure."
         )
-        return Figure("roc", title, alt, _svg("roc", canvas, alt))
+        return Figure("roc", title, alt, svg("roc", canvas, alt))
 
 
 def _roc_panel(ax: Axes, attack: str, rocs: Sequence[Roc]) -> None:
@@ -174,7 +120,7 @@ def _losses(losses: Sequence[Histogram]) -> Figure:
 
     arms = [a for a in ("before", "after") if any(h.arm == a for h in losses)]
     with mpl.rc_context(STYLE):
-        canvas, axes = _canvas(1, len(arms), 7.0, 3.1)
+        canvas, axes = panels(1, len(arms), 7.0, 3.1)
         for ax, arm in zip(axes, arms, strict=True):
             for h in (h for h in losses if h.arm == arm):
                 colour = GROUP_COLOURS[h.group]
@@ -193,4 +139,4 @@ def _losses(losses: Sequence[Histogram]) -> Figure:
         alt = f"{title}: distribution of losses of forgotten and holdout records, " + "; ".join(
             f"{h.arm}, {h.group}: mean {h.mean:.4g} over {h.n} records" for h in losses if h.arm in arms
         )
-        return Figure("losses", title, alt + ".", _svg("losses", canvas, alt + "."))
+        return Figure("losses", title, alt + ".", svg("losses", canvas, alt + "."))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from expunge.audit import arms, scored, shadows
+from expunge.audit.battery.normals import RECORD_VARIANCE_FROM, Sums, Variance, log_ratio
 from expunge.audit.clustered import Mask
 from expunge.audit.curves import SMALLEST, Curves, Histogram, Roc, histograms, roc_of
 from expunge.audit.scored import Scored
@@ -19,7 +20,6 @@ from expunge.core.evidence import Evidence
 from expunge.core.roles import Floats, Progress
 
 FEWEST_SHADOWS = 8
-RECORD_VARIANCE_FROM = 64
 
 
 @dataclass(frozen=True)
@@ -164,16 +164,10 @@ def likelihood_ratio(phi: Floats, matrix: Floats, inside: Mask) -> Floats:
     Source: Carlini et al. (2022), eq. 2; variances pooled over all records below 64 shadows, per record from there on,
         never below (5 % of the signals' spread)².
     """
-    floor = max((0.05 * float(matrix.std())) ** 2, 1e-12)
-    ratio = np.zeros(len(phi))
-    for sign, world in ((1.0, inside), (-1.0, ~inside)):
-        count = world.sum(axis=0)
-        centre = np.where(world, matrix, 0.0).sum(axis=0) / count
-        squares = (np.where(world, matrix - centre, 0.0) ** 2).sum(axis=0)
-        pooled = squares.sum() / (count - 1).sum()
-        variance = np.maximum(pooled if len(matrix) < RECORD_VARIANCE_FROM else squares / (count - 1), floor)
-        ratio += sign * (-0.5 * np.log(variance) - (phi - centre) ** 2 / (2 * variance))
-    return ratio
+    floor = 0.05 * float(matrix.std())
+    variance: Variance = "pooled" if len(matrix) < RECORD_VARIANCE_FROM else "record"
+    held, not_held = (Sums.of(matrix, world).fit(variance=variance, floor=floor) for world in (inside, ~inside))
+    return log_ratio(phi, held, not_held)
 
 
 def _check_groups(case: Case) -> None:

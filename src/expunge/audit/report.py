@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from expunge.audit import wording
 from expunge.audit.facts import Asked, Digests, Done, Option, ReceiptSummary, Report, Trained
+from expunge.audit.rendering import rendered
 from expunge.core.evidence import Evidence
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
 ]
 
 COSTS = ("seconds@after", "seconds@reference", "ratio@after")
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -55,35 +54,12 @@ def render_html(report: Report) -> str:
     from expunge.audit.figures import figures
 
     drawn = figures(report.evidence, report.curves)
-    return _rendered("report.html", figures=drawn, **_content(report))
+    return rendered("report.html", figures=drawn, **_content(report))
 
 
 def render_markdown(report: Report) -> str:
     """Return the report as Markdown, without figures."""
-    return _rendered("report.md", **_content(report))
-
-
-def _rendered(template: str, **content: Any) -> str:
-    """Fill a template; every value is escaped in HTML, and in Markdown by the filter ``line``."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-
-    made = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=select_autoescape(["html"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters.update(number=wording.number, seconds=wording.seconds, moment=wording.moment, line=_one_line)
-    return made.get_template(template).render(**content)
-
-
-def _one_line(text: object) -> str:
-    """Return a text that cannot break out of a Markdown table cell or start markup."""
-    flat = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for sign in "\\`|*_[]":
-        flat = flat.replace(sign, "\\" + sign)
-    return flat
+    return rendered("report.md", **_content(report))
 
 
 def _content(report: Report) -> dict[str, Any]:

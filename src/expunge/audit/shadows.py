@@ -8,19 +8,18 @@ Results depend on key and seed alone: not on processes, order, interruption or c
 from __future__ import annotations
 
 import hashlib
-import io
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
-from expunge.audit import signals
+from expunge.audit import draws, jobs, signals, store
+from expunge.audit.npy import UNREADABLE
 from expunge.core import files
 from expunge.core.canonical import canonical_json, sha256
 from expunge.core.dataset import Dataset
@@ -109,7 +108,7 @@ def draw(case: Case, n_shadows: int, n_pool: int) -> Draw:
     pool = _pool(case.holdout, labels, key, n_pool)
     universe = replace(data, classes=labels).joined(pool)
     forgotten = data.positions(case.forgotten.ids.tolist())
-    units, words = _units(universe, forgotten, key)
+    units, words = draws.units(universe, forgotten, key)
     audited = np.concatenate([forgotten, np.arange(len(data), len(universe))])
     return Draw(universe, units, _halves(words, n_shadows), audited, len(forgotten), case.before.learner, key)
 
@@ -129,33 +128,16 @@ def _pool(holdout: Dataset, labels: tuple[str, ...], key: Key, n_pool: int) -> D
     return holdout.take(chosen[which])
 
 
-def _units(universe: Dataset, forgotten: Rows, key: Key) -> tuple[Rows, U64]:
-    """Return each record's unit and each unit's keyed word."""
-    owners, which = np.unique(universe.subjects, return_inverse=True)
-    theirs, local = np.unique(which[forgotten], return_inverse=True)
-    units = which.astype(np.int64)
-    units[forgotten] = len(owners) + local
-    words = np.concatenate([key.words(owners.tolist(), "owner"), key.words(owners[theirs].tolist(), "forgot")])
-    return units, words
-
-
 def _halves(words: U64, n_shadows: int) -> Mask:
     """Return which shadow holds which unit, shape (n_shadows, n_units): for each unit a random half of the shadows.
 
     The ranks of one mixed word a shadow decide, so a unit's draw depends on its own word alone.
     """
-    mixed = np.stack([_mix(words + np.uint64((i + 1) * 0x9E3779B97F4A7C15 % 2**64)) for i in range(n_shadows)])
+    mixed = np.stack([draws.coin(words, i) for i in range(n_shadows)])
     ranks = np.argsort(np.argsort(mixed, axis=0, kind="stable"), axis=0, kind="stable")
     # an odd number of shadows: a coin of the unit's own says whether it is in the smaller or the larger half
-    more = (unit(_mix(words)) < 0.5) if n_shadows % 2 else np.zeros(len(words), bool)
+    more = (unit(draws.mix(words)) < 0.5) if n_shadows % 2 else np.zeros(len(words), bool)
     return np.asarray(ranks < n_shadows // 2 + more)
-
-
-def _mix(z: U64) -> U64:
-    """Return the SplitMix64 finaliser of each word."""
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
 
 
 def signals_of(drawn: Draw, *, n_jobs: int = -1, cache: Path | None = None, progress: Progress | None = None) -> Floats:
@@ -191,15 +173,8 @@ def signals_of(drawn: Draw, *, n_jobs: int = -1, cache: Path | None = None, prog
 
 
 def _fitted(drawn: Draw, todo: list[int], n_jobs: int) -> Iterator[tuple[int, Floats]]:
-    if n_jobs == 1 or len(todo) < 2:
-        yield from (_shadow(drawn, i) for i in todo)
-        return
-    from joblib import Parallel, delayed
-
     drawn.records, drawn.inside, drawn.labels  # noqa: B018  computed here once, sent along
-    # max_nbytes=None: records travel through pipes; joblib's memory-mapped files would outlive a kill
-    work = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs", max_nbytes=None)
-    yield from work(delayed(_shadow)(drawn, i) for i in todo)
+    return jobs.spread(partial(_shadow, drawn), todo, n_jobs)
 
 
 def _shadow(drawn: Draw, shadow: int) -> tuple[int, Floats]:
@@ -208,9 +183,8 @@ def _shadow(drawn: Draw, shadow: int) -> tuple[int, Floats]:
 
 
 def _save(path: Path, row: Floats) -> None:
-    body = io.BytesIO()
-    np.savez(body, phi=row, check=_check(path.name, row))
-    files.write_durably(path, body.getvalue(), mode=0o600)
+    body = store.pack({"phi": row, "check": _check(path.name, row)})
+    files.write_durably(path, body, mode=store.PRIVATE)
 
 
 def _check(name: str, row: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -221,12 +195,12 @@ def _cached(drawn: Draw, cache: Path) -> Iterator[tuple[int, Floats]]:
     for shadow in range(len(drawn.holds)):
         path = cache / drawn.name(shadow)
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                row, check = file["phi"], file["check"]
+            kept = store.unpack(path.read_bytes())
+            row, check = kept["phi"], kept["check"]
             damaged = row.shape != drawn.audited.shape or not np.array_equal(check, _check(path.name, row))
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        except UNREADABLE:
             damaged = True
         if damaged:
             warnings.warn(f"{path.name} is damaged; this shadow model is fitted again", RuntimeWarning, stacklevel=3)
@@ -239,9 +213,4 @@ def purge(cache: Path) -> int:
 
     All of them go: which records a shadow held is membership of the forgotten, whether they were in it or not.
     """
-    found = [*cache.glob(f"{PREFIX}*"), *cache.glob(f".{PREFIX}*")] if cache.is_dir() else []
-    for path in found:
-        path.unlink(missing_ok=True)
-    if found:
-        files.sync_folder(cache)
-    return len(found)
+    return store.remove(cache, PREFIX)

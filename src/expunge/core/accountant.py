@@ -29,6 +29,7 @@ LEAST_DELTA: Final = 1e-12
 """Noise is drawn from 53 bits, and published on a grid; nothing is said of rarer events."""
 
 Proof = Literal["closed-form", "interval", "estimated"]
+Action = Literal["fit", "step", "measured", "refit", "descent", "rewind", "langevin", "noised", "spared"]
 
 
 def above(value: float) -> float:
@@ -204,16 +205,19 @@ class Entry(Record):
     """One version of a model in its ledger.
 
     Attributes:
-        action: ``fit``, ``step`` (bounded, no pass over the data), ``measured``, or ``refit``.
+        action: ``fit``, ``step`` (bounded, no pass over the data), ``measured``, or ``refit``; of trajectories
+            ``descent``, ``rewind``, ``langevin``, ``noised``; or ``spared`` (the noise of training hides them).
         forgotten: records taken out since the version before.
         kept: records that are left.
-        residual: proven bound on the norm of the gradient at the secret weights, all heads together.
+        residual: proven bound on what the noise has to hide, all heads together: the norm of the gradient at the
+            secret weights of a removal, the distance to retraining of a trajectory; of ρ-zCDP the shift σ√(2ρ), which
+            tells as much.
         passes: passes over the kept records.
         epsilon: what was promised; None for a fit.
         delta: what was promised; None for a fit.
     """
 
-    action: Literal["fit", "step", "measured", "refit"]
+    action: Action
     forgotten: int = Field(ge=0)
     kept: int = Field(ge=1)
     residual: float = Field(ge=0)
@@ -226,7 +230,7 @@ class Ledger(Record):
     """Every version of a certified model since its fit, in order; only ever appended to.
 
     Attributes:
-        sigma: standard deviation of the noise, in units of the gradient.
+        sigma: standard deviation of the noise, in units of what it hides.
         constants: what the proof rests on.
         entries: one a version.
     """

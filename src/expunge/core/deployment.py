@@ -112,12 +112,27 @@ class Prediction(Record):
 
 
 class Cost(Record):
-    """What a run did cost."""
+    """What a run did cost.
+
+    Attributes:
+        seconds: wall clock.
+        records_read: records touched.
+        parts_touched: trees, shards or matrices touched.
+        refitted: whether the model was learnt again.
+        forward: samples that went forward through a network.
+        backward: samples whose gradient was taken.
+        products: samples that went into products of a curvature matrix and a vector.
+        steps: steps of an optimiser.
+    """
 
     seconds: float
     records_read: int | None = None
     parts_touched: int | None = None
     refitted: bool = False
+    forward: int | None = None
+    backward: int | None = None
+    products: int | None = None
+    steps: int | None = None
 
 
 @dataclass(frozen=True)

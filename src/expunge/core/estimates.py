@@ -168,9 +168,19 @@ def tpr_at(positives: npt.ArrayLike, negatives: npt.ArrayLike, fpr: float) -> In
         raise BadInput(f"a false positive rate lies between 0 and 1, and {fpr:g} does not")
     if len(neg) * fpr < 10 - ROUNDING:
         raise BadInput(f"TPR at {fpr:g} needs {int(np.ceil(10 / fpr))} non-members or more, not {len(neg)}")
-    allowed = int(np.floor(fpr * len(neg) + ROUNDING))
-    threshold = np.sort(neg)[::-1][allowed]
-    return proportion(int((pos > threshold).sum()), len(pos))
+    return proportion(int((pos > threshold_at(neg, fpr)).sum()), len(pos))
+
+
+def threshold_at(negatives: npt.ArrayLike, fpr: float) -> float:
+    """Return the smallest threshold that at most this share of the negatives lies *strictly* above (ties lie below).
+
+    Args:
+        negatives: scores, shape (n,), n ≥ 1.
+        fpr: in (0, 1).
+    """
+    scores = np.asarray(negatives, np.float64).ravel()
+    place = len(scores) - 1 - int(np.floor(fpr * len(scores) + ROUNDING))
+    return float(np.partition(scores, place)[place])
 
 
 def bootstrap(

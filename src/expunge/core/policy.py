@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from expunge.core.evidence import Direction
 from expunge.core.guarantee import GuaranteeKind
@@ -64,8 +65,16 @@ class Policy(Record):
     seeds: tuple[str, ...] = ("audit-0",)
 
 
+Concern = Literal["memory", "utility"]
+ControlKind = Literal["original", "no-op", "retrain", "random"]
+Budget = Literal["quick", "standard", "full"]
+
+COMPARED = re.compile(r"[a-z0-9_]+\.[a-z0-9_]*(_excess|record_test)@after")
+"""Names of evidence that compares with *retraining*; nothing else answers a question (spec V8)."""
+
+
 class Question(Record):
-    """A primary question of an audit, registered before anything is measured.
+    """What an audit asks, registered before anything is measured.
 
     Attributes:
         name: what is asked.
@@ -73,6 +82,9 @@ class Question(Record):
         margin: Δ: an excess below it is within what is accepted, > 0.
         harmful: which side is harmful.
         both: whether beyond the margin on the other side is overshoot.
+        concern: ``memory`` = what is left of the records; ``utility`` = whether the model is still good. A failure of
+            utility is reported beside what is left, never averaged with it.
+        shadows: whether it takes several models to answer; with one, nothing is decided (spec V6).
     """
 
     name: str
@@ -80,25 +92,53 @@ class Question(Record):
     margin: float = Field(gt=0)
     harmful: Literal["higher", "lower"] = "higher"
     both: bool = False
+    concern: Concern = "memory"
+    shadows: bool = False
+
+    @model_validator(mode="after")
+    def _compared_with_retraining(self) -> Question:
+        if not COMPARED.fullmatch(self.evidence):
+            raise ValueError(
+                f"question {self.name}: {self.evidence} does not compare with retraining; ask for a difference to the "
+                "retrained models (<probe>.<measure>_excess@after), never to kept records or to guessing"
+            )
+        return self
 
 
 QUESTIONS = (
-    Question(name="membership", evidence="membership.ulira_auc_excess@after", margin=0.05),
-    Question(name="records", evidence="likeness.record_test@after", margin=0.05),
-    Question(name="utility_kept", evidence="utility.kept_accuracy_excess@after", margin=0.01, harmful="lower"),
-    Question(name="utility_holdout", evidence="utility.holdout_accuracy_excess@after", margin=0.01, harmful="lower"),
+    Question(name="membership", evidence="membership.ulira_auc_excess@after", margin=0.05, shadows=True),
+    Question(name="records", evidence="likeness.record_test@after", margin=0.05, shadows=True),
+    Question(
+        name="utility_kept",
+        evidence="utility.kept_accuracy_excess@after",
+        margin=0.01,
+        harmful="lower",
+        concern="utility",
+    ),
+    Question(
+        name="utility_holdout",
+        evidence="utility.holdout_accuracy_excess@after",
+        margin=0.01,
+        harmful="lower",
+        concern="utility",
+    ),
     Question(name="residue", evidence="relearning.recovery_excess@after", margin=0.10),
 )
-"""Spec section 10."""
+"""The five primaries of spec section 10."""
 
-Budget = Literal["quick", "standard", "full"]
+WATCHES = (
+    Question(name="forgotten_accuracy", evidence="utility.forgotten_accuracy_excess@after", margin=0.05, both=True),
+)
+"""Two-sided measures that can show overshoot: the forgotten records are treated worse than records never seen."""
 
 
 class AuditPolicy(Record):
     """What an audit asks and how; its digest is logged before the run (spec section 10).
 
     Attributes:
-        questions: the primaries.
+        questions: the primaries: all must be clean for the audit to be.
+        watches: further questions that can only show overshoot.
+        controls: the controls without which no audit is clean.
         alpha: of each test, before correction.
         power: that the plan aims at.
         budget: how many models: quick 16 shadows and 16 references, standard 64 and 32, full 128 and 128.
@@ -106,12 +146,15 @@ class AuditPolicy(Record):
         n_folds: cross-fitting folds of per-record attacks.
         n_blocks: blocks of models of the jackknife.
         looks: numbers of models at which the audit may stop.
+        sequential: whether it may really stop at each of the looks; each is then made at a share of alpha.
         legacy: whether the literature's miscalibrated forms are printed beside.
         seeds: of every measurement.
         retention_s: how long shadows may be kept; None = until they are purged.
     """
 
     questions: tuple[Question, ...] = QUESTIONS
+    watches: tuple[Question, ...] = WATCHES
+    controls: tuple[ControlKind, ...] = ("original", "no-op", "retrain", "random")
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     power: float = Field(default=0.8, gt=0.5, lt=1)
     budget: Budget = "standard"
@@ -119,6 +162,37 @@ class AuditPolicy(Record):
     n_folds: int = Field(default=8, ge=2)
     n_blocks: int = Field(default=8, ge=3)
     looks: tuple[int, ...] = (16, 32, 64, 128)
+    sequential: bool = False
     legacy: bool = True
     seeds: tuple[str, ...] = ("audit-0",)
     retention_s: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _sound(self) -> AuditPolicy:
+        names = [q.name for q in (*self.questions, *self.watches)]
+        if not self.questions or len(set(names)) != len(names):
+            raise ValueError("an audit needs questions, each with a name of its own")
+        if not self.looks or list(self.looks) != sorted(set(self.looks)) or self.looks[0] < 1:
+            raise ValueError(f"looks are rising numbers of models, and {self.looks} are not")
+        if not all(0 < fpr < 1 for fpr in self.fprs):
+            raise ValueError(f"false positive rates lie between 0 and 1, and {self.fprs} do not")
+        return self
+
+    @property
+    def alpha_each(self) -> float:
+        """What each test is made at: alpha, or its share of one look where the audit may stop at several."""
+        return self.alpha / len(self.looks) if self.sequential else self.alpha
+
+    def only_tightens(self, registered: AuditPolicy) -> bool:
+        """Say whether this is the registered policy, but for margins that are smaller (spec V7)."""
+        margins = {q.name: q.margin for q in (*registered.questions, *registered.watches)}
+
+        def restored(questions: tuple[Question, ...]) -> tuple[Question, ...]:
+            """Return the questions with the registered margins, where theirs are no wider."""
+            return tuple(
+                q.model_copy(update={"margin": margins[q.name]}) if q.margin <= margins.get(q.name, 0) else q
+                for q in questions
+            )
+
+        back = {"questions": restored(self.questions), "watches": restored(self.watches)}
+        return self.model_copy(update=back) == registered

@@ -157,7 +157,7 @@ class Learns(Protocol):
 
 @runtime_checkable
 class Certifies(Protocol):
-    """A model that takes records out up to a proven residual, hides it in noise, and keeps the ledger of it."""
+    """A model that hides a proven residual of what was taken out of it in noise, and keeps the ledger of it."""
 
     @property
     def ledger(self) -> Ledger:
@@ -175,8 +175,17 @@ class Certifies(Protocol):
         ...
 
     def residual(self) -> tuple[float, float]:
-        """Return proven bounds from below and above on the norm of the gradient, measured now."""
+        """Return proven bounds from below and above on what the ledger calls its residual, measured now.
+
+        The gradient's norm of a removal, the distance to retraining of a trajectory; where it cannot be measured, 0
+        and what the ledger says.
+        """
         ...
+
+
+@runtime_checkable
+class Removes(Certifies, Protocol):
+    """A model that certifies, and removes records by steps of its own that a budget bounds."""
 
     def removing(self, ids: Iterable[Id], budget: Budget, passes: int = 20) -> Model:
         """Return a new model without these records, within the budget; self is untouched.
@@ -235,6 +244,91 @@ class Predicts(Protocol):
 
     def logits(self, data: Dataset) -> Floats:
         """Return unnormalised log-probabilities, shape (n, k)."""
+        ...
+
+
+@runtime_checkable
+class Penultimate(Protocol):
+    """A model that shows how it sees records."""
+
+    def features(self, data: Dataset) -> Floats:
+        """Return what the last layer is given, shape (n, d)."""
+        ...
+
+
+@runtime_checkable
+class Continues(Protocol):
+    """A learner that can go on training a model: what probes of relearning need."""
+
+    def going_on(self, model: Any, data: Dataset, n_steps: int, key: Key) -> Model:
+        """Return the model after more steps on these records; the one given is untouched."""
+        ...
+
+
+@runtime_checkable
+class Stack(Protocol):
+    """Several models of one learner, asked together."""
+
+    def __len__(self) -> int: ...
+
+    def logits(self, data: Dataset) -> npt.NDArray[np.float32]:
+        """Return unnormalised log-probabilities, shape (M, n, k)."""
+        ...
+
+    def models(self) -> Sequence[Model]:
+        """Return the models by themselves."""
+        ...
+
+
+@runtime_checkable
+class FitsMany(Protocol):
+    """A learner that learns many models at once, cheaper than one by one, with the same results."""
+
+    def fit_many(
+        self,
+        data: Dataset,
+        membership: npt.NDArray[np.bool_],
+        keys: Sequence[Key],
+        progress: Progress | None = None,
+    ) -> Stack:
+        """Return M models.
+
+        Args:
+            data: the universe of records, n.
+            membership: which records each model learns from, shape (M, n).
+            keys: of each model.
+            progress: called with (steps done, steps).
+
+        Raises:
+            Unsupported: this learner's models cannot be learnt together.
+        """
+        ...
+
+
+@runtime_checkable
+class UnlearnsMany(Protocol):
+    """An unlearner that treats many models at once."""
+
+    def unlearn_many(
+        self,
+        stack: Stack,
+        data: Dataset,
+        roles: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
+        keys: Sequence[Key],
+        progress: Progress | None = None,
+    ) -> Stack:
+        """Return the M models, unlearned.
+
+        Args:
+            stack: the models before; untouched.
+            data: the universe of records, n.
+            roles: which records each model forgets, and which it keeps, each of shape (M, n).
+            keys: of each model, as it was fitted with.
+            progress: called with (steps done, steps).
+
+        Raises:
+            Unsupported: these models cannot be treated together.
+        """
         ...
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, Final
 
 from expunge import catalog
-from expunge.core.canonical import L, b64, json_digest
+from expunge.core.canonical import b64, json_digest
+from expunge.core.code import code_digest
 from expunge.core.dataset import Dataset
 from expunge.core.deployment import Outcome
 from expunge.core.evidence import Evidence
@@ -257,13 +255,3 @@ def environment() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "absent"
     return found
-
-
-@cache
-def code_digest() -> str:
-    """Return the hex digest of the package's source files, as they are on disk."""
-    root = Path(catalog.__file__).parent
-    h = hashlib.sha256(b"expunge/code/v1\n")
-    for path in sorted(root.rglob("*.py")):
-        h.update(L(path.relative_to(root).as_posix().encode()) + L(path.read_bytes()))
-    return h.hexdigest()

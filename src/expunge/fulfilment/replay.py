@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from expunge.core.canonical import json_digest, sha256
+from expunge.core.code import code_digest
 from expunge.core.dataset import Dataset
 from expunge.core.errors import ClaimRefuted, ProofInvalid, Unverifiable
 from expunge.core.guarantee import Guarantee
 from expunge.core.models import exactly
 from expunge.core.roles import Learner, Model, Progress, Promises
 from expunge.core.seeds import Key
-from expunge.fulfilment.attest import code_digest, environment
+from expunge.fulfilment.attest import environment
 from expunge.fulfilment.commitments import Commitments
 from expunge.trust.manifest import record_key
 from expunge.trust.predicate import Unlearning

@@ -7,29 +7,26 @@ seeded for the block alone, batches in the order of keyed words: the same bits f
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from copy import deepcopy
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from expunge.core.errors import BadData, BadInput
 from expunge.core.roles import Progress
+from expunge.models.bookmarks import Bookmark
+from expunge.models.losses import Loss
+from expunge.models.modules import copied, freeze_norms, modes, put_modes, seeded
+from expunge.models.stack import Many
+from expunge.models.streams import Batch, Stream
 
-Batch = tuple[Tensor, ...]
-Loss = Callable[[nn.Module, Batch], Tensor]
-"""Takes the module and a batch, gives what is to be made small: a tensor of one number, in nats where it can be."""
 Mask = Mapping[str, Tensor]
 """Parameter name → which coordinates may move (bool, of the parameter's shape); parameters not named may."""
-
-NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
-PHI = 0x9E3779B97F4A7C15
+Act = Callable[[nn.Module, int], None]
+"""Called with (module, step) after a step; one with a memory of its own should be `bookmarks.Recalls`."""
 
 
 @dataclass
@@ -39,7 +36,7 @@ class Meter:
     Attributes:
         forward: samples that went forward.
         backward: samples whose gradient was taken.
-        products: products of a Hessian and a vector.
+        products: products of a Hessian (or Fisher matrix) and a vector, in samples.
         steps: steps of the optimiser.
     """
 
@@ -62,7 +59,9 @@ class Pace:
         schedule: factor of the rate, from the step (counted from 0); None = 1.
         freeze_norms: whether running statistics of normalisers stay as they are (ascent must not move them).
         mask: which coordinates may move.
+        scales: parameter name → what its gradient is multiplied by (a number or a tensor).
         after_step: called with (module, step) after each step, outside of gradients.
+        precision: in which forward passes are made; weights and steps stay float32.
     """
 
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
@@ -73,7 +72,9 @@ class Pace:
     schedule: Callable[[int], float] | None = field(default=None, compare=False)
     freeze_norms: bool = False
     mask: Mask | None = field(default=None, compare=False, repr=False)
-    after_step: Sequence[Callable[[nn.Module, int], None]] = field(default=(), compare=False, repr=False)
+    scales: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    after_step: Sequence[Act] = field(default=(), compare=False, repr=False)
+    precision: Literal["float32", "bfloat16"] = "float32"
 
     def build(self, module: nn.Module) -> torch.optim.Optimizer:
         """Return the optimiser over a module's parameters.
@@ -99,65 +100,44 @@ class Pace:
         return found
 
 
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Give the block torch generators of its own and one thread; what is global is afterwards as it was.
+@dataclass(frozen=True)
+class Watch:
+    """What looks on while a descent runs.
 
-    Deterministic algorithms are asked for inside, and everything runs on the processor. Dropout and initialisers draw
-    from the default generator, which is why it is the default one that is seeded, and put back.
+    Attributes:
+        meter: is added to.
+        progress: called with (steps done, steps); raising from it stops the descent, and nothing is changed then.
+        n_steps: how many steps there are; None = as many as batches.
+        bookmark: where the descent is kept, if it is to be resumed.
+        phase: the name that it is kept under.
     """
-    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    warn = torch.is_deterministic_algorithms_warn_only_enabled()
-    if threads != 1:
-        torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    try:
-        with torch.random.fork_rng(devices=()):
-            torch.default_generator.manual_seed(seed % 2**63)
-            yield
-    finally:
-        torch.use_deterministic_algorithms(strict, warn_only=warn)
-        if threads != 1:
-            torch.set_num_threads(threads)
 
-
-def copied(module: nn.Module) -> nn.Module:
-    """Return a deep copy that shares no storage with the module.
-
-    Raises:
-        BadInput: the copy shares a tensor, so that changing one would change the other.
-    """
-    copy = deepcopy(module)
-    own = {t.data_ptr() for t in _tensors(module) if t.numel()}
-    if any(t.data_ptr() in own for t in _tensors(copy) if t.numel()):
-        raise BadInput(f"a copy of {type(module).__name__} shares tensors with it", hint="Mend its __deepcopy__.")
-    return copy
-
-
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
+    meter: Meter | None = None
+    progress: Progress | None = None
+    n_steps: int | None = None
+    bookmark: Bookmark | None = None
+    phase: str = "descent"
 
 
 def descend(
     module: nn.Module,
-    batches: Iterable[Batch],
+    batches: Stream | Iterable[Any],
     loss: Loss,
     pace: Pace = Pace(),
     *,
     seed: int = 0,
-    watch: tuple[Meter | None, Progress | None, int | None] = (None, None, None),
+    watch: Watch = Watch(),
 ) -> nn.Module:
     """Return a copy of the module after one step a batch.
 
     Args:
         module: where to start; not changed in any way, its training flags and buffers included.
-        batches: tensors, first dimension = samples; one step is taken for each.
+        batches: a `Stream`, or tuples of tensors, first axis = samples; one step is taken for each. A bookmark needs
+            a stream.
         loss: of the module on a batch.
         pace: optimiser, rate, clipping, mask and what is done after each step.
         seed: of dropout and whatever else the module draws.
-        watch: a meter to add to, a progress to call with (steps done, steps), and the number of steps (None = all
-            batches). Raising from the progress stops the descent; nothing is changed then.
+        watch: who looks on, and where it is kept.
 
     Raises:
         BadData: the loss is not finite.
@@ -165,53 +145,99 @@ def descend(
     Cost: forward and backward over all batches, and one copy of the module.
     Source: deep-and-audit section 2.3.
     """
-    meter, progress, n_steps = watch
-    with seeded(seed):
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    with seeded(seed, device):
         after = copied(module)
+        if watch.bookmark is not None and watch.bookmark.finished(watch.phase, after):
+            return after
         after.train()
         if pace.freeze_norms:
-            _freeze(after)
-        optimiser, still = pace.build(after), _still(after, pace.mask)
-        for step, batch in enumerate(islice(batches, n_steps)):
-            _take(after, optimiser, loss, (step, batch), pace)
-            _put_back(still)
-            _count(meter, len(batch[0]) if batch else 0)
-            for act in pace.after_step:
-                act(after, step)
-            if progress is not None:
-                progress(step + 1, n_steps or 0)
-        for copy, original in zip(after.modules(), module.modules(), strict=True):
-            copy.training = original.training
+            freeze_norms(after)
+        _run(after, batches, loss, pace, watch)
+        put_modes(after, modes(module))
+    if watch.bookmark is not None:
+        watch.bookmark.finish(watch.phase, after)
     return after
 
 
-def _take(module: nn.Module, optimiser: torch.optim.Optimizer, loss: Loss, at: tuple[int, Batch], pace: Pace) -> None:
+def _run(after: nn.Module, batches: Stream | Iterable[Any], loss: Loss, pace: Pace, watch: Watch) -> None:
+    """Take all steps, from where a bookmark says that they were left."""
+    optimiser, still = pace.build(after), _still(after, pace.mask)
+    parts, begin = (after, optimiser, tuple(pace.after_step)), 0
+    if watch.bookmark is not None:
+        begin = watch.bookmark.load(watch.phase, parts)
+    n_steps = watch.n_steps if watch.n_steps is not None or not isinstance(batches, Stream) else len(batches)
+    rest = batches.start(begin) if isinstance(batches, Stream) else iter(batches)
+    left = None if n_steps is None else max(n_steps - begin, 0)
+    for step, batch in enumerate(islice(rest, left), begin):
+        _take(after, optimiser, loss, (step, batch), pace)
+        _put_back(still)
+        _count(watch.meter, batch)
+        for act in pace.after_step:
+            act(after, step)
+        _tell(watch, step + 1, n_steps, parts)
+
+
+def _tell(watch: Watch, done: int, n_steps: int | None, parts: Any) -> None:
+    """Keep a bookmark where it is time to, and tell of the progress; what stops the descent there finds one kept."""
+    if watch.bookmark is not None and watch.bookmark.due():
+        watch.bookmark.save(watch.phase, done, parts)
+    if watch.progress is None:
+        return
+    try:
+        watch.progress(done, n_steps or 0)
+    except BaseException:
+        if watch.bookmark is not None:
+            watch.bookmark.save(watch.phase, done, parts)
+        raise
+
+
+def _take(module: nn.Module, optimiser: torch.optim.Optimizer, loss: Loss, at: tuple[int, Any], pace: Pace) -> None:
     """Take one step."""
     step, batch = at
     if pace.schedule is not None:
         for group in optimiser.param_groups:
             group["lr"] = abs(pace.rate) * pace.schedule(step)
     optimiser.zero_grad()
-    value = loss(module, batch)
+    if pace.precision == "float32":
+        value = loss(module, batch)
+    else:
+        kind = next(module.parameters()).device.type
+        with torch.autocast(kind, dtype=torch.bfloat16):
+            value = loss(module, batch)
     if not bool(torch.isfinite(value)):
         raise BadData(f"the loss is {value.item()} at step {step}", hint="Lower the rate, or clip the gradients.")
     value.backward()  # type: ignore[no-untyped-call]  # torch's own
+    _scale(module, pace.scales)
     if pace.clip is not None:
-        nn.utils.clip_grad_norm_(module.parameters(), pace.clip)
+        clip_gradients(module, pace.clip)
     optimiser.step()
 
 
-def _count(meter: Meter | None, samples: int) -> None:
-    if meter is not None:
+def _scale(module: nn.Module, scales: Mapping[str, Any] | None) -> None:
+    if scales:
+        for name, parameter in module.named_parameters():
+            if name in scales and parameter.grad is not None:
+                parameter.grad.mul_(scales[name])
+
+
+def clip_gradients(module: nn.Module, limit: float) -> None:
+    """Scale gradients to a norm of at most the limit: of the module, or of each replica of a stack."""
+    if isinstance(module, Many):
+        module.clip(limit)
+    else:
+        nn.utils.clip_grad_norm_(module.parameters(), limit)
+
+
+def _count(meter: Meter | None, batch: Any) -> None:
+    if meter is None:
+        return
+    meter.steps += 1
+    while batch:
+        samples = batch.n_samples if isinstance(batch, Batch) else len(batch[0])
         meter.forward += samples
         meter.backward += samples
-        meter.steps += 1
-
-
-def _freeze(module: nn.Module) -> None:
-    for part in module.modules():
-        if isinstance(part, NORMS):
-            part.eval()
+        batch = batch.partner if isinstance(batch, Batch) else None
 
 
 def _still(module: nn.Module, mask: Mask | None) -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -228,54 +254,3 @@ def _put_back(still: list[tuple[Tensor, Tensor, Tensor]]) -> None:
     with torch.no_grad():
         for parameter, fixed, values in still:
             parameter.copy_(torch.where(fixed, values, parameter))
-
-
-def recalibrated(module: nn.Module, batches: Iterable[Batch], seed: int = 0) -> nn.Module:
-    """Return a copy whose normalisers hold the statistics of these batches (kept records), and of nothing else.
-
-    Args:
-        module: not changed.
-        batches: the first tensor of each is the module's input.
-        seed: of what the module draws.
-    """
-    with seeded(seed), torch.no_grad():
-        after = copied(module)
-        after.eval()
-        for part in after.modules():
-            if isinstance(part, NORMS) and part.track_running_stats:
-                part.reset_running_stats()
-                part.momentum = None  # the plain mean of all batches
-                part.train()
-        for batch in batches:
-            after(batch[0])
-        for copy, original in zip(after.modules(), module.modules(), strict=True):
-            copy.training = original.training
-            if isinstance(original, NORMS):
-                copy.momentum = original.momentum  # type: ignore[assignment]  # a normaliser's own field
-    return after
-
-
-def epochs(words: npt.NDArray[np.uint64], n_epochs: int, batch: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
-    """Yield the rows of each batch: every epoch goes over all rows in the order of their words, mixed with its number.
-
-    Args:
-        words: keyed words of the record ids, shape (n,), rows in the order of the ids: then the batches are a
-            function of the set of records.
-        n_epochs: how often all rows are gone over.
-        batch: rows of a batch; the last of an epoch may be smaller, but is never a single row among others.
-        seed: mixed in.
-    """
-    for epoch in range(n_epochs):
-        mixed = mix(words ^ np.uint64((seed + (epoch + 1) * PHI) % 2**64))
-        order = np.argsort(mixed, kind="stable").astype(np.int64)
-        ends = [*range(batch, len(order), batch)]
-        if ends and len(order) - ends[-1] == 1:
-            ends.pop()
-        yield from np.split(order, ends)
-
-
-def mix(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Return words finalised as in splitmix64 (spec X04)."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from expunge.core.accountant import Budget
+from expunge.core.accountant import gaussian_sigma
 from expunge.core.conformance.watch import (
     arrays_of,
     changed,
@@ -196,7 +196,7 @@ def check_residual_within_bound(unlearner: Unlearner, world: World) -> None:
             hold(isinstance(after, Certifies), "a certified model keeps no ledger of its removals")
             if not isinstance(after, Certifies) or promise.epsilon is None or promise.delta is None:
                 continue
-            allowed = Budget(promise.epsilon, promise.delta).allowance(after.ledger.sigma)
+            allowed = after.ledger.sigma / gaussian_sigma(promise.epsilon, promise.delta)
             last = after.ledger.entries[-1]
             hold(last.forgotten == len(ids) and last.kept == len(outcome.after.data), "the ledger counts other records")
             hold(last.residual <= allowed, f"a residual of {last.residual:.3g} is left, and noise hides {allowed:.3g}")

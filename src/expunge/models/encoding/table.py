@@ -1,8 +1,9 @@
 """``Table``: records as the numbers that other people's learners want; nothing in it outlives the records behind it.
 
-Three forms. ``scaled``: the columns of `Scale`, about one standard deviation a unit, for networks and linear models.
+Four forms. ``scaled``: the columns of `Scale`, about one standard deviation a unit, for networks and linear models.
 ``codes``: numbers as they are (NaN for missing), categories as keyed codes, words counted, for trees and boosters.
 ``raw``: a frame (or the plain array) as the user gave it, for pipelines that bring encoders of their own.
+``plain``: numbers and vectors as they are, whole-number types over their largest value: nothing is learnt from records.
 
 Vocabularies, scales and codes are functions of the key and of the set of records, so an encoder is forgotten with them.
 """
@@ -22,8 +23,8 @@ from expunge.core.errors import BadData
 from expunge.core.seeds import Key
 from expunge.models.encoding.scale import UNIT, Scale, numbers
 
-Form = Literal["scaled", "codes", "raw"]
-FORMS: tuple[Form, ...] = ("scaled", "codes", "raw")
+Form = Literal["scaled", "codes", "raw", "plain"]
+FORMS: tuple[Form, ...] = ("scaled", "codes", "raw", "plain")
 KINDS: tuple[Kind, ...] = ("number", "category", "text", "date", "boolean", "vector")
 MOST_CODES = 200
 """A column of more categories is put into this many keyed-hash buckets."""
@@ -68,6 +69,10 @@ class Table:
         if form == "scaled":
             units = {name: _unit(column.values) for name, column in vectors.items()}
             return cls(form, kinds, key, Scale.of(_without(data, vectors), key).slim(), units=units, widths=widths)
+        if form == "plain":
+            _check_plain(kinds)
+            units = {name: _largest(column.values) for name, column in vectors.items()}
+            return cls(form, kinds, key, units=units, widths=widths)
         words = {
             name: _keyed(name, column.vocabulary, key)
             for name, column in data.columns.items()
@@ -103,7 +108,7 @@ class Table:
             vectors = [data.columns[n].values.astype(np.float64) / unit for n, unit in self.units.items()]
             plain = self.scale.encode(_without(data, self.units)).astype(np.float64) / UNIT
             return np.concatenate([plain, *vectors], axis=1)
-        blocks = [self._block(name, data.columns[name]) for name in self.kinds]
+        blocks = [self._block(name, data.columns[name]) / self.units.get(name, 1.0) for name in self.kinds]
         return np.concatenate([np.zeros((len(data), 0)), *blocks], axis=1)
 
     def _block(self, name: str, column: Column) -> npt.NDArray[np.float64]:
@@ -157,6 +162,17 @@ def _unit(values: npt.NDArray[Any]) -> float:
     least = int(exponents.min())
     ends = np.cumsum(np.bincount(exponents - least))
     return float(np.ldexp(1.0, least + int(np.searchsorted(ends, (exponents.size + 1) // 2))))
+
+
+def _check_plain(kinds: dict[str, Kind]) -> None:
+    odd = [name for name, kind in kinds.items() if kind not in ("number", "vector")]
+    if odd:
+        raise BadData(f"column {odd[0]!r} holds {kinds[odd[0]]}: only numbers and vectors can be taken as they are")
+
+
+def _largest(values: npt.NDArray[Any]) -> float:
+    """Return the largest value of a whole-number type; 1 for real numbers."""
+    return float(np.iinfo(values.dtype).max) if values.dtype.kind in "iu" else 1.0
 
 
 def _keyed(name: str, words: tuple[str, ...], key: Key) -> tuple[str, ...]:

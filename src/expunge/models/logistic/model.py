@@ -256,7 +256,7 @@ class LogisticModel:
         return Prediction(seconds=seconds, p95_s=4 * seconds, records_read=kept.n, why=WHY_MEASURED)
 
 
-def noise(key: Key, learner: Logistic, secret: Floats, version: tuple[int, int] = (1, 0)) -> Floats:
+def noise(key: Key, learner: object, secret: Floats, version: tuple[int, int] = (1, 0)) -> Floats:
     """Return standard normal noise of the shape of the secret weights.
 
     Drawn by the key, these weights and the version (its number in the ledger, and n): each version of a ledger has a

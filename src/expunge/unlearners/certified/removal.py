@@ -11,7 +11,7 @@ from expunge.core.deployment import Cost, Deployment, Outcome, Prediction
 from expunge.core.errors import BadInput, Unsupported
 from expunge.core.guarantee import Guarantee
 from expunge.core.request import ForgetRequest
-from expunge.core.roles import Certifies, Progress
+from expunge.core.roles import Progress, Removes
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,10 @@ class Removal:
         told = (*guarantee.assumptions, f"the ledger of {len(ledger.entries)} versions is that of {ledger.digest()}")
         return Outcome(after, guarantee.model_copy(update={"assumptions": told}), cost, repr(self))
 
-    def _model(self, deployment: Deployment) -> Certifies:
+    def _model(self, deployment: Deployment) -> Removes:
         if not isinstance(self.passes, int) or isinstance(self.passes, bool) or self.passes < 0:
             raise BadInput(f"passes must be a whole number, 0 or more, not {self.passes!r}")
         model = deployment.model
-        if not isinstance(model, Certifies):
+        if not isinstance(model, Removes):
             raise Unsupported(f"{type(model).__name__} keeps no ledger of removals", hint="Use native or retrain.")
         return model

@@ -1,0 +1,1 @@
+"""Unlearners that promise nothing but what is measured: kind ``empirical``."""
