@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from expunge.trust.verify import verify
     from expunge.unlearners.exact.evict import evict
     from expunge.unlearners.exact.stores import EntryStore
+    from expunge.unlearners.modules import unlearn
 
 __all__ = [
     "BoostedClassifier", "BoostedRegressor", "Boosting", "Clusters", "Components", "Dataset", "Deployment",
@@ -68,7 +69,7 @@ __all__ = [
     "NaiveBayesClassifier", "Neighbours", "NeighboursClassifier", "NeighboursRegressor", "Network", "NodeClassifier",
     "Outside", "Policy", "PrincipalComponents", "Ridge", "RidgeClassifier", "RidgeRegressor", "Sgc", "Sharded",
     "ShardedClassifier", "ShardedRegressor", "SumBayes", "SumBayesClassifier", "VectorIndex", "build", "check_pipeline",
-    "evict", "fulfil", "require_exact", "verify",
+    "evict", "fulfil", "require_exact", "unlearn", "verify",
 ]  # fmt: skip
 
 __version__ = "0.1.0.dev0"
@@ -119,6 +120,7 @@ _HOMES: Final = {
     "expunge.trust.verify": ("verify",),
     "expunge.unlearners.exact.evict": ("evict",),
     "expunge.unlearners.exact.stores": ("EntryStore",),
+    "expunge.unlearners.modules": ("unlearn",),
 }
 _HOME: Final = {name: home for home, names in _HOMES.items() for name in names}
 

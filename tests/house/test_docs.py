@@ -74,8 +74,6 @@ def test_every_error_has_a_row() -> None:
 
 
 def test_every_name_of_the_catalogue_is_documented() -> None:
-    if not (PACKAGE / "catalog.py").is_file():
-        pytest.skip("src/expunge/catalog.py does not exist yet")
     text = (pages.DOCS / "reference" / "catalog.md").read_text(encoding="utf-8")
     entries = importlib.import_module("expunge.catalog").ENTRIES
     assert not [e.name for e in entries if f"| `{e.name}` |" not in text]

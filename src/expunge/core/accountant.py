@@ -29,7 +29,7 @@ LEAST_DELTA: Final = 1e-12
 """Noise is drawn from 53 bits, and published on a grid; nothing is said of rarer events."""
 
 Proof = Literal["closed-form", "interval", "estimated"]
-Action = Literal["fit", "step", "measured", "refit", "descent", "rewind", "langevin", "noised", "spared"]
+Action = Literal["fit", "step", "measured", "refit", "descent", "rewind", "langevin", "noised", "output", "spared"]
 
 
 def above(value: float) -> float:
@@ -206,7 +206,8 @@ class Entry(Record):
 
     Attributes:
         action: ``fit``, ``step`` (bounded, no pass over the data), ``measured``, or ``refit``; of trajectories
-            ``descent``, ``rewind``, ``langevin``, ``noised``; or ``spared`` (the noise of training hides them).
+            ``descent``, ``rewind``, ``langevin``, ``noised``, ``output``; or ``spared`` (the noise of training hides
+            them, and nothing was done).
         forgotten: records taken out since the version before.
         kept: records that are left.
         residual: proven bound on what the noise has to hide, all heads together: the norm of the gradient at the

@@ -24,7 +24,7 @@ from expunge.core.errors import (
     Unsupported,
 )
 from expunge.core.evidence import Evidence
-from expunge.core.guarantee import GuaranteeKind
+from expunge.core.guarantee import STRENGTH, GuaranteeKind
 from expunge.core.interrupts import was_interrupted
 from expunge.core.plans import LAST_RESORT, Dropped, Plan
 from expunge.core.policy import Policy
@@ -83,8 +83,8 @@ def planned(progress: Progress) -> Plan:
         NoPlan: nothing is left to choose, with the reasons.
     """
     candidates: dict[str, Unlearner] = {}
-    unavailable: list[Dropped] = []
-    for name in catalog.names("unlearner"):
+    strong, unavailable = _strong_enough(progress.policy.guarantee)
+    for name in strong:
         try:
             candidates[name] = catalog.build("unlearner", name)
         except ExpungeError as error:
@@ -93,6 +93,24 @@ def planned(progress: Progress) -> Plan:
     dropped = (*progress.tried, *(d for d in unavailable if d.name not in gone))
     lessons = progress.lessons
     return plans.choose(candidates, progress.deployment, progress.request, progress.policy, dropped, lessons)
+
+
+def _strong_enough(asked: GuaranteeKind) -> tuple[list[str], list[Dropped]]:
+    """Return the unlearners whose kind may do, and the others by kind: what is not asked for is not even imported."""
+    strong: list[str] = []
+    weak: dict[GuaranteeKind, list[str]] = {}
+    for entry in catalog.entries("unlearner"):
+        if entry.kind is None or STRENGTH[entry.kind] >= STRENGTH[asked]:
+            strong.append(entry.name)
+        else:
+            weak.setdefault(entry.kind, []).append(entry.name)
+    return strong, [
+        Dropped(
+            name=names[0] if len(names) == 1 else f"{len(names)} {kind} unlearners",
+            reason=f"{'promises' if len(names) == 1 else 'promise'} only {kind}, and {asked} is asked",
+        )
+        for kind, names in weak.items()
+    ]
 
 
 def choose(progress: Progress) -> Progress:

@@ -62,6 +62,13 @@ def copied(module: nn.Module) -> nn.Module:
     return copy
 
 
+def placed(module: nn.Module, device: torch.device | str) -> nn.Module:
+    """Return the module on a device: itself where it is there, else a copy; the one given stays where it is."""
+    wanted = torch.device(device)
+    here = next((t.device for t in tensors(module)), wanted)
+    return module if here.type == wanted.type else copied(module).to(wanted)
+
+
 def frozen(module: nn.Module) -> nn.Module:
     """Return a copy that asks for no gradient and evaluates: a teacher."""
     teacher = copied(module).eval()

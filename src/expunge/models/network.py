@@ -25,7 +25,7 @@ from expunge.models.descent import Meter, Pace, Watch, descend
 from expunge.models.encoding.moments import moments, place
 from expunge.models.encoding.table import Form, Table, in_order
 from expunge.models.losses import Loss, nats, squares
-from expunge.models.modules import load_arrays, seeded
+from expunge.models.modules import load_arrays, placed, seeded
 from expunge.models.network_model import NetworkModel
 from expunge.models.streams import Samples
 from expunge.models.vision import perceptron
@@ -176,7 +176,8 @@ class Network:
         per_epoch = max(len(samples.stream("kept", range(1), self.batch)), 1)
         stream = samples.stream("kept", range(-(-n_steps // per_epoch)), self.batch, BATCHES).first(n_steps)
         loss = nats if model.labels else squares
-        return model.changed(descend(model.module.to(self.device), stream, loss, self.pace(n_steps, constant=True)))
+        pace = self.pace(n_steps, constant=True)
+        return model.changed(descend(placed(model.module, self.device), stream, loss, pace))
 
     def reload(self, model: NetworkModel, arrays: Arrays) -> NetworkModel:
         """Return the network of saved weights, with the encoder and classes of another.
@@ -222,14 +223,14 @@ class Network:
         epochs, progress, meter = watch
         stream = samples.stream("kept", range(epochs), self.batch, BATCHES)
         found = descend(
-            module.to(self.device),
+            placed(module, self.device),
             stream if self.device == "cpu" else stream.on(torch.device(self.device)),
             loss,
             self.pace(len(stream)),
             seed=seed,
             watch=Watch(meter, progress),
         )
-        return found.cpu()
+        return placed(found, "cpu")
 
     def pace(self, n_steps: int, constant: bool = False) -> Pace:
         """Return the recipe's pace over so many steps."""

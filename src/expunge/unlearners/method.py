@@ -45,12 +45,15 @@ class Method(ABC):
 
     Attributes:
         needs: what the method reads.
+        away: where its published defaults move forgotten records *away* from retraining: by how much, and on which
+            scene. The catalogue tags it ``not-toward-retrain``.
         stacks: whether `change` works on a stack of replicas: it does if it only makes streams, passes losses of the
             module's outputs and copies modules.
         batches: sizes of the batches that it makes streams of, as names of its fields.
     """
 
     needs: ClassVar[frozenset[Needs]] = frozenset({"kept", "forgotten"})
+    away: ClassVar[str] = ""
     stacks: ClassVar[bool] = False
     batches: ClassVar[tuple[str, ...]] = ("batch",)
 

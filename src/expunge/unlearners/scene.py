@@ -19,7 +19,7 @@ from expunge.core.roles import Progress
 from expunge.models.bookmarks import Bookmark
 from expunge.models.descent import Meter, Pace, Watch, descend
 from expunge.models.losses import Loss, cross_entropies, nats, squares
-from expunge.models.modules import copied, modes, put_modes, recalibrated, remembers_statistics, seeded
+from expunge.models.modules import copied, modes, placed, put_modes, recalibrated, remembers_statistics, seeded
 from expunge.models.stack import Many
 from expunge.models.streams import Batch, Samples, Stream, mix
 
@@ -112,7 +112,7 @@ class Scene:
         self._phases.append(name)
         watch = Watch(self.meter, self.progress, None, self.bookmark, name)
         pace = replace(pace, precision=self.precision)
-        return descend(module.to(self.device), stream, loss, pace, seed=self.seed + len(self._phases), watch=watch)
+        return descend(placed(module, self.device), stream, loss, pace, seed=self.seed + len(self._phases), watch=watch)
 
     def recalibrated(self, module: nn.Module, batch: int = 256) -> nn.Module:
         """Return the module with running statistics of the kept samples alone, where it has any (spec 2.3)."""
@@ -148,7 +148,7 @@ class Scene:
             raise Unsupported(
                 "this method needs an untrained module", hint="Say how one is made: unlearn(..., fresh=lambda: Net())."
             )
-        return self.fresh(purpose).to(self.device)
+        return placed(self.fresh(purpose), self.device)
 
     def labels(self, batch: Batch, *, other: bool) -> Tensor:
         """Return random classes for the samples of a batch, a function of key, record and epoch alone.

@@ -1,1 +1,1 @@
-"""Logistic heads learnt by gradient steps of declared constants, so that trajectories with and without records compare."""
+"""Logistic heads learnt by gradient steps of declared constants, whose trajectories can be compared."""

@@ -232,6 +232,10 @@ SAID: dict[Action, tuple[str, ...]] = {
         "(ε, δ) compares this version with retraining that is followed by the same cut, noise, and free steps",
         PLAIN,
     ),
+    "output": (
+        "(ε, δ) compares this version with retraining that is followed by the same cut, noise, and free steps",
+        PLAIN,
+    ),
     "spared": (
         "(ε, δ) compares this version with one learnt without any of the records forgotten since the fit, all together",
         PLAIN,

@@ -73,7 +73,9 @@ def made(
     return HeadModel(learner, Identity.of(learner, data, key), key, Kept.of(data), encoded, *found)
 
 
-def reopened(learner: Head, empty: Ledger, arrays: Arrays, given: tuple[Dataset, Key], names: tuple[str, ...]) -> HeadModel:
+def reopened(
+    learner: Head, empty: Ledger, arrays: Arrays, given: tuple[Dataset, Key], names: tuple[str, ...]
+) -> HeadModel:
     """Return the model that was saved as its state and memory.
 
     Args:

@@ -1,4 +1,4 @@
-"""``SteppedLogistic``: logistic heads learnt by full gradient steps, published with noise, for descent and rewinding."""
+"""``SteppedLogistic``: logistic heads learnt by full gradient steps, and published with noise."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECRETS = ("weights", "checkpoint")
 
 @dataclass(frozen=True)
 class SteppedLogistic:
-    """Logistic regression by T full gradient steps of the size that contracts most; k > 2 classes each against the rest.
+    """Logistic regression by T full gradient steps; k > 2 classes each against the rest.
 
     Minimises ``(1/n) Σ ℓ(w·x) + (λ/2)‖w‖²`` from zero, and publishes ``w + N(0, σ²I)``. The weights without noise and
     those K steps before the end are secret; the noise comes from the key, the version, and the secret weights.
@@ -103,7 +103,7 @@ class SteppedLogistic:
 
     def off(self, model: HeadModel) -> tuple[float, float]:
         """Return bounds on the distance to retraining, from one pass: the gradient says how far the minimum is."""
-        if model.ledger.entries[-1].action == "noised":
+        if model.ledger.entries[-1].action in ("noised", "output"):
             return 0.0, model.ledger.residual
         slope = model.slope
         low, high = slope.off(model.secret["weights"])
