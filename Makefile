@@ -23,7 +23,7 @@ QUIETLY  = > $(VENV)/mkdocs.log 2>&1 || { cat $(VENV)/mkdocs.log >&2; exit 1; }
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick slow check docs bench bench-exact bench-peers clean
+.PHONY: help demo test quick slow check docs bench bench-exact bench-deep bench-peers clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ bench: $(DEV) ## benchmarks; results as JSON in benchmarks/results
 
 bench-exact: $(DEV) ## exact forgetting against peers, resumable; BENCH="--peers ours,lightgbm" runs a part of it
 	@$(BIN)/python -m benchmarks.exact $(BENCH)
+
+bench-deep: $(DEV) ## methods for networks compared, resumable; BENCH="--scenes stack --seeds 1" runs a part of it
+	@$(BIN)/python -m benchmarks.deep $(BENCH)
 
 bench-peers: $(DEV) ## build the peers of bench-exact; the sources of some lie in EXPUNGE_PEER_SOURCES
 	@$(BIN)/python -m benchmarks.exact.build
