@@ -125,6 +125,9 @@ def command_page() -> str:
         command = cli.get_command(click.Context(cli), name)
         if command is not None:
             lines += [f"## expunge {name}", "", line, "", *told(command, f"expunge {name}")]
+            parts = command.commands.items() if isinstance(command, click.Group) else ()
+            for part, inner in parts:
+                lines += [f"### expunge {name} {part}", "", *told(inner, f"expunge {name} {part}")]
     return "\n".join(lines)
 
 

@@ -7,13 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from conftest import data_folder
+
 ROOT = Path(__file__).parents[2]
+NEEDS = {"faces.py": ("orl_faces", "orl_faces.npz")}
+"""Case studies over data that users bring."""
 SAYS = {
     "clinic.py": ("likeness.equal@after         1 [1, 1]", "Verified: signed by", "is refused: signature-invalid"),
     "shop.py": (
         "asks to be forgotten",
         "can the shop still recommend it: no",
         "the same weights: yes",
+        "Verified: signed by",
+    ),
+    "faces.py": (
+        "finetune       8 of 8                 1 [",
+        "delete         0 of 8                 1 [",
+        "retrain        0 of 8                 0 [",
         "Verified: signed by",
     ),
 }
@@ -25,9 +35,11 @@ def test_every_example_is_expected_to_say_something():
 
 @pytest.mark.parametrize("name", SAYS)
 def test_the_example_runs(name, tmp_path):
+    folder, *rest = NEEDS.get(name, ("",))
+    given = [data_folder(folder).joinpath(*rest)] if folder else []
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "TMPDIR": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / name],
+        [sys.executable, ROOT / "examples" / name, *given],
         capture_output=True,
         text=True,
         cwd=tmp_path,
