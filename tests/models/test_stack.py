@@ -180,6 +180,27 @@ def test_networks_have_the_sizes_of_the_specification():
     assert sizes["vit"] == 811_146
 
 
+def test_half_precision_learns_about_the_same():
+    """Forward passes in bfloat16, weights and steps in float32."""
+    data, key = digits(), Key.public(0)
+    learner = Network((16,), epochs=10, batch=32, optimiser="sgd", rate=0.05, form="plain")
+    whole, half = learner.fit(data, key), replace(learner, precision="bfloat16").fit(data, key)
+    assert half.module[0].weight.dtype == torch.float32
+    assert 0 < largest_gap(whole.module, half.module) < 0.3
+    assert (whole.logits(data).argmax(1) == half.logits(data).argmax(1)).mean() > 0.95
+
+
+def test_devices_that_are_not_there():
+    data, key = digits(40), Key.public(0)
+    with pytest.raises(BadInput, match="no device"):
+        Network((4,), device="abacus").fit(data, key)
+    if not torch.cuda.is_available():
+        with pytest.raises(Unsupported, match="graphics"):
+            Network((4,), device="cuda").fit(data, key)
+    with pytest.raises(BadInput, match="precision"):
+        Network((4,), precision="float8").fit(data, key)
+
+
 @pytest.mark.parametrize("name", ["small_cnn", "resnet9", "resnet20", "vit"])
 def test_networks_of_images_answer(name):
     module = vision.over_rows(name, (3, 16, 16), (768, 7)).eval()

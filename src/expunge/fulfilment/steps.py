@@ -81,9 +81,10 @@ def planned(progress: Progress) -> Plan:
 
     Raises:
         NoPlan: nothing is left to choose, with the reasons.
+        UnknownName: the policy names an unlearner that does not exist.
     """
     candidates: dict[str, Unlearner] = {}
-    strong, unavailable = _strong_enough(progress.policy.guarantee)
+    strong, unavailable = _strong_enough(progress.policy)
     for name in strong:
         try:
             candidates[name] = catalog.build("unlearner", name)
@@ -95,11 +96,16 @@ def planned(progress: Progress) -> Plan:
     return plans.choose(candidates, progress.deployment, progress.request, progress.policy, dropped, lessons)
 
 
-def _strong_enough(asked: GuaranteeKind) -> tuple[list[str], list[Dropped]]:
+def _strong_enough(policy: Policy) -> tuple[list[str], list[Dropped]]:
     """Return the unlearners whose kind may do, and the others by kind: what is not asked for is not even imported."""
     strong: list[str] = []
     weak: dict[GuaranteeKind, list[str]] = {}
+    asked, named = policy.guarantee, policy.unlearners
+    for name in named or ():
+        catalog.find("unlearner", name)
     for entry in catalog.entries("unlearner"):
+        if named is not None and entry.name not in (*named, LAST_RESORT):
+            continue
         if entry.kind is None or STRENGTH[entry.kind] >= STRENGTH[asked]:
             strong.append(entry.name)
         else:

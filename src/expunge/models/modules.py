@@ -62,6 +62,24 @@ def copied(module: nn.Module) -> nn.Module:
     return copy
 
 
+def check_device(name: str) -> torch.device:
+    """Return a device by name.
+
+    Raises:
+        BadInput: there is no such kind of device.
+        Unsupported: it is not at hand here.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BadInput(f"there is no device {name!r}", hint="Use cpu or cuda.") from error
+    if device.type not in ("cpu", "cuda"):
+        raise BadInput(f"{name!r} is not served", hint="Use cpu or cuda.")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise Unsupported("no graphics processor is at hand here", hint="Use device='cpu'.")
+    return device
+
+
 def placed(module: nn.Module, device: torch.device | str) -> nn.Module:
     """Return the module on a device: itself where it is there, else a copy; the one given stays where it is."""
     wanted = torch.device(device)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from expunge.core.dataset import Dataset
-from expunge.core.errors import BadInput, BadTarget, StoreDamaged
+from expunge.core.errors import BadData, BadInput, BadTarget, StoreDamaged
 from expunge.core.models import Identity, check_saved, class_labels
 from expunge.core.seeds import Key
 from expunge.models import vision
@@ -25,8 +25,9 @@ from expunge.models.descent import Meter, Pace, Watch, descend
 from expunge.models.encoding.moments import moments, place
 from expunge.models.encoding.table import Form, Table, in_order
 from expunge.models.losses import Loss, nats, squares
-from expunge.models.modules import load_arrays, placed, seeded
+from expunge.models.modules import check_device, load_arrays, placed, seeded
 from expunge.models.network_model import NetworkModel
+from expunge.models.scores import labels_of
 from expunge.models.streams import Samples
 from expunge.models.vision import perceptron
 
@@ -164,10 +165,10 @@ class Network:
         return self._trained(model, data, key, max(1, round(share * self.epochs)), None)
 
     def going_on(self, model: NetworkModel, data: Dataset, n_steps: int, key: Key) -> NetworkModel:
-        """Return the network after more steps on these records at the end of its recipe; the one given is untouched.
+        """Return the network after more steps on these records, at a tenth of the recipe's rate.
 
         Args:
-            model: of this learner.
+            model: of this learner; untouched.
             data: what it goes on with.
             n_steps: steps of one batch each, gone over in a circle.
             key: of the order of batches.
@@ -176,7 +177,7 @@ class Network:
         per_epoch = max(len(samples.stream("kept", range(1), self.batch)), 1)
         stream = samples.stream("kept", range(-(-n_steps // per_epoch)), self.batch, BATCHES).first(n_steps)
         loss = nats if model.labels else squares
-        pace = self.pace(n_steps, constant=True)
+        pace = replace(self.pace(n_steps, constant=True), rate=self.rate / 10)
         return model.changed(descend(placed(model.module, self.device), stream, loss, pace))
 
     def reload(self, model: NetworkModel, arrays: Arrays) -> NetworkModel:
@@ -194,12 +195,22 @@ class Network:
             raise StoreDamaged(error.message) from error
 
     def restore(self, arrays: Arrays, data: Dataset, key: Key) -> NetworkModel:
-        """Return the network that was saved as its state.
+        """Return the network that was saved as its state: encoder, classes and weights are those of the arrays.
+
+        They need not be what these records give: a network that was unlearned keeps the encoder that it had.
 
         Raises:
-            StoreDamaged: the arrays are not those of this learner over these records.
+            StoreDamaged: the arrays are not those of this learner over such records.
         """
-        model = self.reload(self.begin(data, key), arrays)
+        try:
+            table, labels = Table.read(arrays, data, key), labels_of(arrays["classes/labels"])
+            low, step = np.asarray(arrays["target/ruler"], np.float64).tolist()
+        except (BadData, KeyError, ValueError) as error:
+            raise StoreDamaged(f"the saved network cannot be read: {error}") from error
+        if bool(labels) == (data.target is not None and data.target.kind == "number"):
+            raise StoreDamaged("the saved network answers another kind of question than these records ask")
+        blank = NetworkModel(self, Identity.of(self, data, key), table, labels, (low, step), nn.Module())
+        model = self.reload(blank, arrays)
         check_saved(model, arrays)
         return model
 
@@ -276,6 +287,9 @@ class Network:
         if not (self.rate > 0 and self.decay >= 0):
             raise BadInput(f"rate must be above 0 and decay not below, not {self.rate!r} and {self.decay!r}")
         factors(self.schedule, 1)
+        check_device(self.device)
+        if self.precision not in ("float32", "bfloat16"):
+            raise BadInput(f"precision must be float32 or bfloat16, not {self.precision!r}")
 
 
 def factors(schedule: str, n_steps: int) -> Callable[[int], float] | None:

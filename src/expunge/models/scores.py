@@ -73,3 +73,9 @@ def squared_errors(values: Floats, data: Dataset) -> Floats:
 def label_bytes(labels: tuple[str, ...]) -> npt.NDArray[np.uint8]:
     """Return class labels as an array for a state."""
     return np.frombuffer("\0".join(labels).encode(), np.uint8)
+
+
+def labels_of(array: npt.ArrayLike) -> tuple[str, ...]:
+    """Return the class labels of such an array."""
+    text = bytes(np.asarray(array, np.uint8)).decode()
+    return tuple(text.split("\0")) if text else ()

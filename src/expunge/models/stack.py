@@ -41,18 +41,23 @@ class Many(nn.Module):
         parameters, buffers = stack_module_state(list(modules))
         self.names = tuple(parameters)
         for name, tensor in parameters.items():
-            self.register_parameter(_flat(name), nn.Parameter(tensor.detach().clone()))
+            self.register_parameter(flat(name), nn.Parameter(tensor.detach().clone()))
         for name, tensor in buffers.items():
-            self.register_buffer(_flat(name), tensor.detach().clone())
+            self.register_buffer(flat(name), tensor.detach().clone())
         self.buffer_names = tuple(buffers)
         self._pattern = [copied(modules[0]).to("meta")]  # in a list: its weights are not ours
 
     def __len__(self) -> int:
-        return len(getattr(self, _flat(self.names[0])))
+        return len(getattr(self, flat(self.names[0])))
+
+    @property
+    def pattern(self) -> nn.Module:
+        """The architecture, without weights."""
+        return self._pattern[0]
 
     def weights(self) -> dict[str, Tensor]:
         """Return parameters and buffers by the names that they have in one module, each with a leading axis."""
-        return {name: getattr(self, _flat(name)) for name in (*self.names, *self.buffer_names)}
+        return {name: getattr(self, flat(name)) for name in (*self.names, *self.buffer_names)}
 
     def forward(self, x: Tensor) -> Tensor:
         """Return each replica's outputs for its own inputs: (M, b, ...) gives (M, b, k)."""
@@ -107,7 +112,8 @@ def _dropped(part: nn.Module) -> float:
     return float(vars(part).get("p", vars(part).get("dropout", 0.0)))
 
 
-def _flat(name: str) -> str:
+def flat(name: str) -> str:
+    """Return the name that a parameter of one module has in a stack."""
     return name.replace(".", "/")
 
 

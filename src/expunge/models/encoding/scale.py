@@ -237,6 +237,23 @@ class Scale:
         rulers = Rulers(every, self.key)
         return Scale(rulers, np.zeros_like(self.moments), np.zeros(rulers.slots[-1], np.int64))
 
+    @classmethod
+    def read(cls, arrays: Arrays, key: Key) -> Scale:
+        """Return the scale of a saved `state`, as `slim` leaves it.
+
+        Raises:
+            KeyError, ValueError, IndexError: the arrays are no such state.
+        """
+        texts = bytes(np.asarray(arrays["scale/words"], np.uint8)).decode()
+        said = [bytes.fromhex(text).decode().split("\0") for text in texts.split("\n")] if texts else []
+        parts = [np.asarray(arrays[f"scale/{name}"]).tolist() for name in ("kind", "shift", "step", "gaps")]
+        every = tuple(
+            Ruler(names[0], KINDS[kind], tuple(names[1:]), bool(gaps), shift, step)
+            for names, kind, shift, step, gaps in zip(said, *parts, strict=True)
+        )
+        rulers = Rulers(every, key)
+        return cls(rulers, np.zeros((len(every), 8), np.int64), np.zeros(rulers.slots[-1], np.int64))
+
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Return what encodes, as arrays under ``scale/…``."""
         every = self.rulers.every

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from expunge.core.canonical import Arrays
 from expunge.core.columns import CODED, Column, Kind
 from expunge.core.dataset import Dataset
 from expunge.core.errors import BadData
@@ -79,6 +80,28 @@ class Table:
             if form == "codes" and column.kind == "category"
         }
         return cls(form, kinds, key, words=words, widths=widths)
+
+    @classmethod
+    def read(cls, arrays: Arrays, data: Dataset, key: Key) -> Table:
+        """Return the encoder of a saved `state`, over data of the same columns.
+
+        Raises:
+            BadData: the arrays are no such state.
+        """
+        try:
+            form = FORMS[int(arrays["table/form"][0])]
+            kinds = {n: KINDS[k] for n, k in zip(data.columns, arrays["table/kinds"].tolist(), strict=True)}
+            texts = bytes(np.asarray(arrays["table/words"], np.uint8)).decode().split("\0")
+            said = [[bytes.fromhex(part).decode() for part in text.split("\n")] for text in texts if text]
+            words = {name: tuple(rest) for name, *rest in said if form == "codes" and kinds[name] == "category"}
+            widths = {n: int(data.columns[n].values.shape[1]) for n, kind in kinds.items() if kind == "vector"}
+            units = (
+                dict(zip(widths, arrays["table/units"].tolist(), strict=True)) if form in ("scaled", "plain") else {}
+            )
+            scale = Scale.read(arrays, key) if form == "scaled" else None
+        except (KeyError, ValueError, IndexError) as error:
+            raise BadData(f"the saved encoder is not that of such a table: {error}") from error
+        return cls(form, kinds, key, scale, words, units, widths)
 
     @property
     def width(self) -> int:

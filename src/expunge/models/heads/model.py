@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from expunge.core.accountant import COMPARED, PUBLIC_KEY, Action, Budget, Entry, Ledger
+from expunge.core.accountant import Action, Budget, Entry, Ledger
 from expunge.core.canonical import L
 from expunge.core.dataset import Dataset
-from expunge.core.errors import MalformedEvidence, StoreDamaged, Unsupported
-from expunge.core.guarantee import Guarantee
-from expunge.core.models import EXACT_ASSUMES, Identity
+from expunge.core.errors import MalformedEvidence, StoreDamaged
+from expunge.core.models import Identity
 from expunge.core.seeds import Key, id_bytes
+from expunge.models.heads.promise import certified_as
 from expunge.models.heads.slope import Slope
 from expunge.models.kept import Kept
 from expunge.models.logistic.kept import READ, Encoded
@@ -27,6 +28,7 @@ from expunge.models.scores import class_codes, cross_entropy, label_bytes
 
 if TYPE_CHECKING:
     from expunge.core.canonical import Arrays
+    from expunge.core.guarantee import Guarantee
     from expunge.core.request import Id
     from expunge.core.roles import Floats, Progress
 
@@ -163,28 +165,8 @@ class HeadModel:
         Raises:
             Unsupported: no noise, a ledger that does not stand, or more to hide than the noise hides.
         """
-        if self.ledger.sigma <= 0:
-            raise Unsupported("the model was learnt without noise (sigma=0)", hint="Fit with sigma > 0, or retrain.")
-        if reason := self.ledger.broken(self.kept.n):
-            raise Unsupported(f"the ledger is broken: {reason}", hint="Use retrain.")
-        left, hidden = self.learner.stands(self.ledger, budget)
-        if not left <= hidden:
-            raise Unsupported(
-                f"the noise would have to hide {left:.3g}, and noise of {self.ledger.sigma:g} hides {hidden:.3g} "
-                f"at epsilon={budget.epsilon:g}, delta={budget.delta:g}",
-                hint="Ask for a larger epsilon, fit with more noise or more steps, or use retrain.",
-            )
-        proofs = tuple(f"{c.name} = {c.value:g} ({c.proof})" for c in self.ledger.constants)
-        told = (*SAID[self.ledger.entries[-1].action], *COMPARED[1:], *proofs, *EXACT_ASSUMES)
-        if self.key.is_public:
-            return Guarantee(kind="empirical", assumptions=(PUBLIC_KEY, *told), covers=("model", "encoder"))
-        return Guarantee(
-            kind="certified",
-            epsilon=budget.epsilon,
-            delta=budget.delta,
-            assumptions=told,
-            covers=("model", "encoder"),
-        )
+        left = self.learner.stands(self.ledger, budget) if self.ledger.entries else (math.inf, 0.0)
+        return certified_as(self.ledger, self.kept.n, self.key.is_public, (budget, *left))
 
     def parted(self, ids: Iterable[Id]) -> Parting:
         """Return these records on their way out; self is untouched.
@@ -209,39 +191,6 @@ class HeadModel:
         first = model.ledger.entries[-1]
         entry = entry_of("refit", parting, first.residual, first.passes, budget)
         return replace(model, ledger=self.ledger.adding(entry))
-
-
-FRESH = (
-    "(ε, δ) compares this version, published with fresh noise, with retraining and fresh noise, for all records taken "
-    "out together, whatever was published before and however the request reacted to it"
-)
-PLAIN = "requests are chosen without regard to the noise in versions published before"
-SAID: dict[Action, tuple[str, ...]] = {
-    "fit": (FRESH,),
-    "step": (FRESH,),
-    "measured": (FRESH,),
-    "refit": (FRESH,),
-    "descent": (FRESH, "retraining is descent from zero to within the fit's own distance of the minimum"),
-    "rewind": (FRESH, "retraining is as many full steps from zero"),
-    "langevin": (
-        "(ε, δ) compares this version with noisy steps over the kept records from the start, as many as it took in "
-        "all; a forgotten record leaves an empty slot",
-        PLAIN,
-    ),
-    "noised": (
-        "(ε, δ) compares this version with retraining that is followed by the same cut, noise, and free steps",
-        PLAIN,
-    ),
-    "output": (
-        "(ε, δ) compares this version with retraining that is followed by the same cut, noise, and free steps",
-        PLAIN,
-    ),
-    "spared": (
-        "(ε, δ) compares this version with one learnt without any of the records forgotten since the fit, all together",
-        PLAIN,
-    ),
-}
-"""What the promise of each action says."""
 
 
 def entry_of(action: Action, parting: Parting, residual: float, passes: int, budget: Budget) -> Entry:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from expunge.core.accountant import ROUNDOFF, above, rounding
 from expunge.core.trajectories import Curve
@@ -18,6 +19,8 @@ from expunge.models.logistic.rows import ELEMENTARY, REACH, Rows, chances
 
 if TYPE_CHECKING:
     from expunge.core.roles import Floats, Progress
+
+Ints = npt.NDArray[np.int64]
 
 
 def curve_of(penalty: float, heads: int) -> Curve:
@@ -76,7 +79,7 @@ class Slope:
         """The closed-form constants."""
         return curve_of(self.penalty, self.shape[1])
 
-    def total(self, weights: Floats, chosen: slice | Floats | None = None) -> Floats:
+    def total(self, weights: Floats, chosen: slice | Ints | None = None) -> Floats:
         """Return the sum of the loss's gradients over all rows, or over chosen ones; without the penalty."""
         rows, answers = (self.rows, self.answers) if chosen is None else (self.rows[chosen], self.answers[chosen])
         found: Floats = rows.T @ (chances(rows @ weights) - answers)
