@@ -1,10 +1,10 @@
-"""Run every suite (or those named): python -m benchmarks [forest planner …]."""
+"""Run every suite (or those named): python -m benchmarks [forest planner audit …]."""
 
 import sys
 
-from benchmarks import forest, planner, table
+from benchmarks import audit, forest, planner, table
 
-SUITES = {"forest": forest.main, "planner": planner.main}
+SUITES = {"forest": forest.main, "planner": planner.main, "audit": audit.main}
 
 
 def main() -> int:

@@ -23,6 +23,7 @@ from expunge.core.policy import AuditPolicy
 from expunge.core.request import ForgetRequest
 from expunge.core.seeds import Key
 from expunge.core.verdict import verdict_of
+from expunge.unlearners.method import Method
 
 BUILD = Path(__file__).resolve().parents[2] / "build" / "bench" / "deep"
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "deep.json"
@@ -51,11 +52,9 @@ class Cell:
 
 def methods() -> dict[str, Any]:
     """Every unlearner of the catalogue that changes networks, with its published defaults."""
-    found = {}
-    for entry in catalog.ENTRIES:
-        if entry.role == "unlearner" and entry.kind == "empirical" and entry.needs == "torch":
-            found[entry.name] = catalog.build("unlearner", entry.name)
-    return found
+    names = [e.name for e in catalog.ENTRIES if e.role == "unlearner" and e.kind == "empirical"]
+    every = {name: catalog.build("unlearner", name) for name in names}
+    return {name: method for name, method in every.items() if isinstance(method, Method)}
 
 
 def run(cell: Cell, names: Iterable[str] | None = None, tune: bool = True) -> None:

@@ -57,19 +57,54 @@ if TYPE_CHECKING:
     from expunge.models.recommenders.items import Ease, ItemNeighbours
     from expunge.models.sharded.learner import Sharded
     from expunge.trust.verify import verify
+    from expunge.unlearners.approximate.ascent import Ascent
+    from expunge.unlearners.approximate.bad_teacher import BadTeacher
+    from expunge.unlearners.approximate.boundary import Boundary
+    from expunge.unlearners.approximate.confuse import Confuse
+    from expunge.unlearners.approximate.contrast import Contrast
+    from expunge.unlearners.approximate.dampening import Dampening
+    from expunge.unlearners.approximate.delete import Delete
+    from expunge.unlearners.approximate.deltagrad import DeltaGrad
+    from expunge.unlearners.approximate.distil_reset import DistilReset
+    from expunge.unlearners.approximate.finetune import Finetune
+    from expunge.unlearners.approximate.fisher import Fisher
+    from expunge.unlearners.approximate.gap import Gap
+    from expunge.unlearners.approximate.influence import Influence
+    from expunge.unlearners.approximate.last_layers import LastLayers
+    from expunge.unlearners.approximate.lipschitz import Lipschitz
+    from expunge.unlearners.approximate.matching import Matching
+    from expunge.unlearners.approximate.negative_plus import NegativePlus
+    from expunge.unlearners.approximate.newton import Newton
+    from expunge.unlearners.approximate.prune import Prune
+    from expunge.unlearners.approximate.random_layers import RandomLayers
+    from expunge.unlearners.approximate.relabel import Relabel
+    from expunge.unlearners.approximate.rewind import RewindNetwork
+    from expunge.unlearners.approximate.saliency import Saliency
+    from expunge.unlearners.approximate.scrub import Scrub
+    from expunge.unlearners.approximate.small_gradients import SmallGradients
+    from expunge.unlearners.approximate.sparse import Sparse
+    from expunge.unlearners.approximate.tangent import Tangent
+    from expunge.unlearners.approximate.trajectory import Trajectory
+    from expunge.unlearners.approximate.transpose import Transpose
+    from expunge.unlearners.approximate.unsir import Unsir
+    from expunge.unlearners.certified.noisy_network import NoisyNetwork
     from expunge.unlearners.exact.evict import evict
     from expunge.unlearners.exact.stores import EntryStore
     from expunge.unlearners.modules import unlearn
 
 __all__ = [
-    "BoostedClassifier", "BoostedRegressor", "Boosting", "Clusters", "Components", "Dataset", "Deployment",
-    "Discriminant", "DividedKMeans", "Ease", "EntryStore", "Evidence", "ExpungeError", "FlatIndex", "Forest",
-    "ForestClassifier", "ForestRegressor", "ForgetRequest", "GraphIndex", "Guarantee", "HashedIndex", "ImplicitAls",
-    "ItemNeighbours", "Items", "KMeans", "Key", "LinearDiscriminant", "Logistic", "LogisticHead", "NaiveBayes",
-    "NaiveBayesClassifier", "Neighbours", "NeighboursClassifier", "NeighboursRegressor", "Network", "NodeClassifier",
-    "Outside", "Policy", "PrincipalComponents", "Ridge", "RidgeClassifier", "RidgeRegressor", "Sgc", "Sharded",
-    "ShardedClassifier", "ShardedRegressor", "SumBayes", "SumBayesClassifier", "VectorIndex", "build", "check_pipeline",
-    "evict", "fulfil", "require_exact", "unlearn", "verify",
+    "Ascent", "BadTeacher", "BoostedClassifier", "BoostedRegressor", "Boosting", "Boundary", "Clusters", "Components",
+    "Confuse", "Contrast", "Dampening", "Dataset", "Delete", "DeltaGrad", "Deployment", "Discriminant", "DistilReset",
+    "DividedKMeans", "Ease", "EntryStore", "Evidence", "ExpungeError", "Finetune", "Fisher", "FlatIndex", "Forest",
+    "ForestClassifier", "ForestRegressor", "ForgetRequest", "Gap", "GraphIndex", "Guarantee", "HashedIndex",
+    "ImplicitAls", "Influence", "ItemNeighbours", "Items", "KMeans", "Key", "LastLayers", "LinearDiscriminant",
+    "Lipschitz", "Logistic", "LogisticHead", "Matching", "NaiveBayes", "NaiveBayesClassifier", "NegativePlus",
+    "Neighbours", "NeighboursClassifier", "NeighboursRegressor", "Network", "Newton", "NodeClassifier",
+    "NoisyNetwork", "Outside", "Policy", "PrincipalComponents", "Prune", "RandomLayers", "Relabel", "RewindNetwork",
+    "Ridge", "RidgeClassifier", "RidgeRegressor", "Saliency", "Scrub", "Sgc", "Sharded", "ShardedClassifier",
+    "ShardedRegressor", "SmallGradients", "Sparse", "SumBayes", "SumBayesClassifier", "Tangent", "Trajectory",
+    "Transpose", "Unsir", "VectorIndex", "build", "check_pipeline", "evict", "fulfil", "require_exact", "unlearn",
+    "verify",
 ]  # fmt: skip
 
 __version__ = "0.1.0.dev0"
@@ -118,6 +153,37 @@ _HOMES: Final = {
     "expunge.models.outside.learner": ("Outside",),
     "expunge.models.sharded.learner": ("Sharded",),
     "expunge.trust.verify": ("verify",),
+    "expunge.unlearners.approximate.ascent": ("Ascent",),
+    "expunge.unlearners.approximate.bad_teacher": ("BadTeacher",),
+    "expunge.unlearners.approximate.boundary": ("Boundary",),
+    "expunge.unlearners.approximate.confuse": ("Confuse",),
+    "expunge.unlearners.approximate.contrast": ("Contrast",),
+    "expunge.unlearners.approximate.dampening": ("Dampening",),
+    "expunge.unlearners.approximate.delete": ("Delete",),
+    "expunge.unlearners.approximate.deltagrad": ("DeltaGrad",),
+    "expunge.unlearners.approximate.distil_reset": ("DistilReset",),
+    "expunge.unlearners.approximate.finetune": ("Finetune",),
+    "expunge.unlearners.approximate.fisher": ("Fisher",),
+    "expunge.unlearners.approximate.gap": ("Gap",),
+    "expunge.unlearners.approximate.influence": ("Influence",),
+    "expunge.unlearners.approximate.last_layers": ("LastLayers",),
+    "expunge.unlearners.approximate.lipschitz": ("Lipschitz",),
+    "expunge.unlearners.approximate.matching": ("Matching",),
+    "expunge.unlearners.approximate.negative_plus": ("NegativePlus",),
+    "expunge.unlearners.approximate.newton": ("Newton",),
+    "expunge.unlearners.approximate.prune": ("Prune",),
+    "expunge.unlearners.approximate.random_layers": ("RandomLayers",),
+    "expunge.unlearners.approximate.relabel": ("Relabel",),
+    "expunge.unlearners.approximate.rewind": ("RewindNetwork",),
+    "expunge.unlearners.approximate.saliency": ("Saliency",),
+    "expunge.unlearners.approximate.scrub": ("Scrub",),
+    "expunge.unlearners.approximate.small_gradients": ("SmallGradients",),
+    "expunge.unlearners.approximate.sparse": ("Sparse",),
+    "expunge.unlearners.approximate.tangent": ("Tangent",),
+    "expunge.unlearners.approximate.trajectory": ("Trajectory",),
+    "expunge.unlearners.approximate.transpose": ("Transpose",),
+    "expunge.unlearners.approximate.unsir": ("Unsir",),
+    "expunge.unlearners.certified.noisy_network": ("NoisyNetwork",),
     "expunge.unlearners.exact.evict": ("evict",),
     "expunge.unlearners.exact.stores": ("EntryStore",),
     "expunge.unlearners.modules": ("unlearn",),

@@ -6,7 +6,10 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize("module", ["", ".utility", ".likeness", ".cost", ".membership", ".shadows", ".report"])
+@pytest.mark.parametrize(
+    "module",
+    ["", ".utility", ".likeness", ".cost", ".membership", ".shadows", ".report", ".bundle", ".worlds", ".examine"],
+)
 def test_heavy_libraries_stay_out(module):
     heavy = "{'torch', 'matplotlib', 'sklearn', 'jinja2', 'joblib', 'scipy', 'pandas'}"
     code = f"import sys, expunge.audit{module}; print(sorted({heavy} & set(sys.modules)))"

@@ -2,6 +2,7 @@
 
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,3 +112,15 @@ def test_controls_stand_in_the_place_of_after(pools, measure):
     measure("first", once("a.b@after"))
     runs = battery.run_controls(pools, POLICY, ("first",))
     assert {r.kind: r.evidence[0].value for r in runs} == {"no-op": 0.0, "random": 9.0}
+
+
+def test_every_measure_of_the_folder_is_run_and_gives_what_it_says():
+    """A measure file that nobody runs would be silence of another kind."""
+    files = [f for f in Path(battery.__file__).parent.glob("*.py") if "\ndef measure(" in f.read_text()]
+    assert sorted(f.stem for f in files) == sorted(battery.ALL)
+
+
+def test_controls_run_only_what_answers_a_question():
+    needed = [m for m in battery.ALL if battery.answers(m, POLICY)]
+    assert needed == ["accuracy", "ulira", "records"]
+    assert battery.answers("a_measure_of_somebody_else", POLICY)

@@ -17,9 +17,13 @@ from expunge.core.estimates import (
     bootstrap,
     clustered_mean,
     detectable_auc,
+    half_width,
     mean,
+    owner_sums,
+    placements,
     proportion,
     roc,
+    student,
     tpr_at,
 )
 
@@ -269,3 +273,24 @@ def test_the_detectable_excess_is_detected(m, n):
 def test_an_auc_of_one_side_is_refused(m, n):
     with pytest.raises(BadInput):
         detectable_auc(m, n)
+
+
+def test_placements_are_shares_of_the_other_side():
+    positives, negatives = rng(11).normal(1, 1, 6), rng(12).normal(0, 1, 9)
+    found = placements(positives, negatives)
+    assert found.over == pytest.approx((positives[:, None] > negatives).mean(axis=1))
+    assert found.under == pytest.approx((positives[:, None] > negatives).mean(axis=0))
+    assert found.area == auc(positives, negatives).value
+    assert found.variance == pytest.approx(found.over.var(ddof=1) / 6 + found.under.var(ddof=1) / 9)
+
+
+def test_sums_by_owner_and_their_half_width():
+    owners = np.array(["b", "a", "b", "c"])
+    assert owner_sums(np.array([1.0, 2.0, 3.0, 4.0]), owners).tolist() == [2.0, 4.0, 4.0]
+    influence = np.array([0.1, -0.2, 0.3, -0.2])
+    expected = student(2) * math.sqrt(3 / 2 * (0.4**2 + 0.2**2 + 0.2**2))
+    assert half_width(influence, owners) == pytest.approx(expected)
+    with pytest.raises(BadInput, match="two owners"):
+        half_width(influence, np.zeros(4))
+    with pytest.raises(BadInput, match="finite"):
+        half_width(np.array([0.1, np.nan, 0.0, 0.0]), owners)

@@ -1,6 +1,7 @@
 """The verdict (spec section 10): its table, its rules V1–V9, and that nothing softens it."""
 
 import itertools
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -25,8 +26,10 @@ from expunge.core.verdict import (
     worst,
 )
 
-POLICY = AuditPolicy(questions=tuple(q.model_copy(update={"both": True}) for q in QUESTIONS), watches=(), legacy=False)
-"""Every question with two sides, so that each can have any of the five statuses."""
+POLICY = AuditPolicy(
+    questions=tuple(q.model_copy(update={"both": True, "worst": None}) for q in QUESTIONS), watches=(), legacy=False
+)
+"""Every question with two sides, so that each can have any of the five statuses; classes are looked at further down."""
 STATUSES = ("clean", "residue", "overshoot", "inconclusive", "not_measured")
 UTILITY = tuple(q.name for q in POLICY.questions if q.concern == "utility")
 
@@ -40,6 +43,7 @@ def measured(question, low, high, arm="after", **more):
     return Evidence(name=name, estimator="made", value=sum(ends) / 2, low=ends[0], high=ends[1], **fields)
 
 
+@cache
 def of_status(question, status, arm="after"):
     """Evidence that gives a question a status."""
     d = question.margin
@@ -99,13 +103,19 @@ def expected(statuses):
 
 
 def test_every_combination_of_statuses_gives_the_verdict_of_the_rules():
-    """V2, V3: all 5^5 statuses, controls holding."""
+    """V2, V3: all 5^5 statuses, with controls that hold, fail, were not run, and find nothing to detect."""
+    blind = ControlRun(kind="random", evidence=all_of("clean"))
+    quiet = [ControlRun(kind=kind, evidence=all_of("clean")) for kind in ("original", "no-op")]
+    sets = {"hold": HOLDING, "fail": (*HOLDING[:3], blind), "absent": HOLDING[:2], "quiet": (*quiet, *HOLDING[2:])}
     for statuses in itertools.product(STATUSES, repeat=5):
-        evidence = mixed(statuses)
-        said = judged(evidence)
-        assert tuple(f.status for f in said.findings) == statuses
-        assert (said.overall, said.utility) == expected(statuses), statuses
-        assert (said.overall == "clean") == (not said.reasons), statuses
+        evidence, (plain, utility) = mixed(statuses), expected(statuses)
+        said = {name: judged(evidence, controls=runs) for name, runs in sets.items()}
+        assert tuple(f.status for f in said["hold"].findings) == statuses
+        assert (said["hold"].overall, said["hold"].utility) == (plain, utility), statuses
+        assert (plain == "clean") == (not said["hold"].reasons), statuses
+        assert said["fail"].overall == "invalid"
+        for name in ("absent", "quiet"):
+            assert (said[name].overall, said[name].utility) == (worst([plain, "inconclusive"]), utility), statuses
 
 
 OUTCOMES = {
@@ -316,16 +326,52 @@ def test_the_number_of_models_that_would_decide():
 
 
 def test_the_harmful_side_of_accuracy_is_down():
-    question = next(q for q in QUESTIONS if q.name == "utility_kept")
+    question = next(q for q in QUESTIONS if q.name == "utility_kept").model_copy(update={"worst": None})
+    policy = AuditPolicy(questions=(question,))
     worse, better = (
         Evidence(name=question.evidence, estimator="made", value=v, low=v - 0.002, high=v + 0.002, n=9)
         for v in (-0.05, 0.05)
     )
-    found = [
-        next(f for f in findings_of((e,), AuditPolicy())[0] if f.question == "utility_kept") for e in (worse, better)
-    ]
+    found = [findings_of((e,), policy)[0][0] for e in (worse, better)]
     assert [f.status for f in found] == ["residue", "clean"]
     assert found[0].value == pytest.approx(0.05)
+
+
+CLASSES = AuditPolicy(questions=tuple(q for q in QUESTIONS if q.name == "utility_kept"), watches=())
+
+
+@pytest.mark.parametrize(
+    ("own", "worst", "status"),
+    [
+        ((-0.002, 0.004), (0.002, 0.018), "clean"),
+        ((-0.002, 0.004), (0.002, 0.022), "residue"),
+        ((-0.002, 0.004), (-0.002, 0.022), "inconclusive"),
+        ((0.005, 0.015), (-0.002, 0.022), "residue"),
+        ((-0.005, 0.015), (-0.002, 0.018), "inconclusive"),
+    ],
+)
+def test_the_worst_class_is_held_to_twice_the_margin(own, worst, status):
+    """Section 10: worst group 2 ×; the worse of the two statuses counts."""
+    (question,) = CLASSES.questions
+    second = measured(question, *worst).model_copy(update={"name": question.worst})
+    (found,) = findings_of((measured(question, *own), second), CLASSES)[0]
+    assert found.status == status
+    assert (found.worst.low, found.worst.high) == worst
+    assert (found.n_decides is not None) == (status == "inconclusive")
+
+
+def test_a_worst_class_that_was_not_measured_leaves_the_question_open():
+    (question,) = CLASSES.questions
+    (found,) = findings_of((measured(question, -0.002, 0.004),), CLASSES)[0]
+    assert found.status == "inconclusive"
+    assert "worst class was not measured" in found.notes[0]
+
+
+def test_two_tests_of_one_question_cost_it_twice_the_p_value():
+    (question,) = CLASSES.questions
+    second = measured(question, 0.01, 0.03, p_value=0.03).model_copy(update={"name": question.worst})
+    (found,) = findings_of((measured(question, -0.002, 0.004, p_value=0.4), second), CLASSES)[0]
+    assert (found.p_adjusted, found.status) == (pytest.approx(0.06), "inconclusive")
 
 
 numbers = st.floats(-1, 1, allow_nan=False)
@@ -346,16 +392,18 @@ def intervals(draw, question):
 @st.composite
 def audits(draw):
     policy = draw(st.sampled_from([AuditPolicy(), POLICY, AuditPolicy(sequential=True)]))
-    return policy, tuple(draw(intervals(q)) for q in policy.questions if draw(st.booleans()))
+    asked = [(q, name) for q in policy.questions for name in (q.evidence, q.worst) if name]
+    found = [draw(intervals(q)).model_copy(update={"name": name}) for q, name in asked if draw(st.booleans())]
+    return policy, tuple(found)
 
 
 @settings(max_examples=200, deadline=None)
-@given(audits(), st.tuples(*[st.floats(0, 2)] * 10))
+@given(audits(), st.tuples(*[st.floats(0, 2)] * 14))
 def test_widening_an_interval_never_turns_inconclusive_into_clean(audit, more):
     policy, evidence = audit
     wider = tuple(
         e.model_copy(update={"low": e.low - a, "high": e.high + b})
-        for e, a, b in zip(evidence, more[:5], more[5:], strict=False)
+        for e, a, b in zip(evidence, more[:7], more[7:], strict=False)
     )
     before, after = (verdict_of(e, policy, controls=HOLDING, registered=policy) for e in (evidence, wider))
     for narrow, wide in zip(before.findings, after.findings, strict=True):

@@ -45,6 +45,13 @@ def command_line() -> Any:
     return importlib.import_module("expunge.cli.main").cli
 
 
+def inner(command: Any, words: list[str]) -> Any:
+    """Return the subcommand that a line asks a group for; the command itself where it is no group."""
+    parts = getattr(command, "commands", None)
+    asked = words[1] if len(words) > 1 else ""
+    return command if parts is None else parts.get(asked, parts.get(getattr(command, "default", ""), command))
+
+
 def parameters(command: Any) -> set[str]:
     """Return the option names of a click command."""
     return {option for p in command.params for option in [*p.opts, *p.secondary_opts] if option.startswith("-")}
@@ -96,7 +103,9 @@ def test_every_command_and_option_is_documented() -> None:
         assert command.help, f"expunge {name} has no help"
         if f"expunge {name}" not in text:
             missing.append(name)
-        missing += [f"{name} {o}" for o in parameters(command) if o.startswith("--") and o not in text]
+        for part in [command, *getattr(command, "commands", {}).values()]:
+            assert part.help, f"expunge {name} {part.name} has no help"
+            missing += [f"{name} {o}" for o in parameters(part) if o.startswith("--") and o not in text]
     assert not missing, f"not in docs/reference/cli.md: {missing}"
 
 
@@ -116,6 +125,7 @@ def test_commands_that_are_shown_exist(block: Block) -> None:
             continue
         command = root.get_command(context, words[0])
         assert command is not None, f"there is no command {words[0]!r}"
+        command = inner(command, words)
         options = {w.partition("=")[0] for w in words[1:] if re.match(r"--?[a-z]", w)}
         odd = options - parameters(command) - {"--help", "-h"}
         assert not odd, f"expunge {words[0]} has no {sorted(odd)}"

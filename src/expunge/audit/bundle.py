@@ -17,7 +17,7 @@ Source: spec section 9.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -34,7 +34,7 @@ from expunge.audit.store import pack
 from expunge.core import files
 from expunge.core.canonical import read_json, sha256
 from expunge.core.errors import BadData, BadInput, MalformedEvidence
-from expunge.core.guarantee import GuaranteeKind
+from expunge.core.guarantee import Grade, Guarantee, GuaranteeKind
 from expunge.core.record import Record
 
 Signal = Literal["logits", "log_probs", "phi", "top1"]
@@ -77,6 +77,7 @@ class Description(Record):
         files: name → hex SHA-256, of every other file.
         subgroups: name → places of its records.
         claim: the kind of guarantee that the provider claims.
+        grade: of an exact claim; ``law`` where none is given.
         epsilon: of a certified claim.
         delta: of a certified claim.
         notes: what else the provider says, one sentence each.
@@ -90,9 +91,15 @@ class Description(Record):
     files: dict[str, str]
     subgroups: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     claim: GuaranteeKind | None = None
+    grade: Grade | None = None
     epsilon: float | None = Field(default=None, ge=0)
     delta: float | None = Field(default=None, ge=0, lt=1)
     notes: tuple[str, ...] = ()
+
+    def guarantee(self) -> Guarantee:
+        """Return the claim; without one, nothing but a measurement."""
+        grade: Grade | None = (self.grade or "law") if self.claim == "exact" else None
+        return Guarantee(kind=self.claim or "empirical", grade=grade, epsilon=self.epsilon, delta=self.delta)
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +162,8 @@ def _check_described(told: Description) -> None:
         raise MalformedEvidence(f"the files of a bundle are {LABELS}, {ROLES} and {told.signal}.npz, and no others")
     if (told.epsilon is None) != (told.claim != "certified"):
         raise MalformedEvidence("epsilon belongs to a certified claim, and only to it")
+    if told.grade is not None and told.claim != "exact":
+        raise MalformedEvidence("a grade belongs to an exact claim, and only to it")
     rows = [(model.world, model.control, model.pair) for model in told.models]
     if len(set(rows)) != len(rows):
         raise MalformedEvidence("two models of one world have the same pair")
@@ -216,7 +225,8 @@ def write(folder: Path, pools: Pools, **said: Any) -> str:
 
     Args:
         folder: where to; made if needed. Files of another bundle there are replaced, ``bundle.json`` last.
-        pools: every pool must know the same of its models: logits, φ or predicted classes.
+        pools: every pool must know the same of its models: logits, φ or predicted classes. Ids are written as they are;
+            see `pseudonymous`.
         said: `claim`, `epsilon`, `delta` and `notes` of the description.
 
     Returns:
@@ -250,6 +260,17 @@ def write(folder: Path, pools: Pools, **said: Any) -> str:
     for name, content in (bodies | {DESCRIPTION: body}).items():
         files.write_durably(folder / name, content, mode=0o600)
     return sha256(body).hex()
+
+
+def pseudonymous(pools: Pools) -> Pools:
+    """Return the pools with numbers in the place of the records' ids."""
+    return replace(pools, ids=tuple(f"record-{place}" for place in range(len(pools.ids))))
+
+
+def claimed(guarantee: Guarantee) -> dict[str, Any]:
+    """Return a guarantee as the fields that `write` takes."""
+    said = {"grade": guarantee.grade, "epsilon": guarantee.epsilon, "delta": guarantee.delta}
+    return {"claim": guarantee.kind} | {name: value for name, value in said.items() if value is not None}
 
 
 def _signal_of(pools: list[Pool]) -> tuple[Signal, npt.NDArray[Any]]:

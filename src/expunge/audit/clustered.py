@@ -56,25 +56,10 @@ class Measured:
         Raises:
             BadInput: fewer than two owners, or a value that is not finite.
         """
-        sums = _by_owner(self.influence, owners)
-        if len(sums) < 2:
-            raise BadInput("an interval over owners needs two owners or more")
-        if not np.isfinite(self.value) or not np.isfinite(sums).all():
+        half = estimates.half_width(self.influence, owners)
+        if not np.isfinite(self.value):
             raise BadInput("the measure is not finite")
-        k = len(sums)
-        return student(k - 1) * float(np.sqrt(k / (k - 1) * (sums**2).sum()))
-
-
-def student(degrees: float) -> float:
-    """Return the 97.5 % quantile of Student's t."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees, 0.975))
-
-
-def _by_owner(values: Floats, owners: Owners) -> Floats:
-    _, which = np.unique(owners, return_inverse=True)
-    return np.asarray(np.bincount(which, weights=values), np.float64)
+        return half
 
 
 def mean(values: Floats) -> Measured:
@@ -117,18 +102,10 @@ def auc(scores: Floats, positive: Mask) -> Measured:
 
     Source: DeLong et al. (1988); summed by owner it is Obuchowski's (1997) estimate for clustered data.
     """
-    from scipy.stats import rankdata
-
-    m, n = int(positive.sum()), int((~positive).sum())
-    if min(m, n) < 2:
-        raise BadInput(f"an AUC with an interval needs two records on each side, not {m} and {n}")
-    together = rankdata(scores)
+    area, over, under = estimates.placements(scores[positive], scores[~positive])
     influence = np.empty(len(scores))
-    over = (together[positive] - rankdata(scores[positive])) / n
-    under = 1 - (together[~positive] - rankdata(scores[~positive])) / m
-    area = float(over.mean())
-    influence[positive] = (over - area) / m
-    influence[~positive] = (under - area) / n
+    influence[positive] = (over - area) / len(over)
+    influence[~positive] = (under - area) / len(under)
     return Measured(area, influence)
 
 
@@ -154,7 +131,7 @@ def auc_interval(found: Measured, positive: Mask, owners: Owners, like: Interval
             return Interval(found.value, max(-1.0, found.value - half), min(1.0, found.value + half), count)
         return estimates.around(found.value, min(k_pos, k_neg), count)
     degrees = variance**2 / (v_pos**2 / (k_pos - 1) + v_neg**2 / (k_neg - 1))
-    half = student(degrees) * float(np.sqrt(variance))
+    half = estimates.student(degrees) * float(np.sqrt(variance))
     if like is not None:
         return Interval(found.value, max(-1.0, found.value - half), min(1.0, found.value + half), count)
     logit = float(np.log(found.value / (1 - found.value)))
@@ -165,7 +142,7 @@ def auc_interval(found: Measured, positive: Mask, owners: Owners, like: Interval
 
 def _side(influence: Floats, owners: Owners, side: Mask) -> tuple[float, int]:
     """Return the variance that one side contributes, and how many units it has."""
-    sums = _by_owner(influence[side], owners[side])
+    sums = estimates.owner_sums(influence[side], owners[side])
     if len(sums) < 2:
         sums = influence[side]
     k = len(sums)

@@ -45,6 +45,15 @@ def spread(
         yield from parallel(delayed(_alone)(work, item) for item in items)
 
 
+def n_processes(n_jobs: int) -> int:
+    """Return how many processes a number of jobs means, as joblib counts them."""
+    if n_jobs == 1:
+        return 1
+    from joblib import effective_n_jobs
+
+    return max(1, int(effective_n_jobs(n_jobs)))
+
+
 def _alone(work: Callable[[Item], Result], item: Item) -> Result:
     with _one_thread():
         return work(item)

@@ -7,7 +7,7 @@ Two ways to make it. A measure of *one* model against the references is taken of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -35,6 +35,7 @@ class Compared:
         what: how the null was made, in words.
         form: ``rank`` = the p-value counts draws; ``normal-assumed`` = it is a t form, for too few draws.
         n: models that `value` is a mean over.
+        stretch: by how much single models scatter more than the draws do; see `symmetric_stretch`.
     """
 
     value: float
@@ -42,11 +43,17 @@ class Compared:
     what: str
     form: Form
     n: int = 1
+    stretch: float = 1.0
 
     @property
     def excess(self) -> float:
         """The measure less the mean of its null."""
         return self.value - float(self.draws.mean())
+
+    @property
+    def centred(self) -> Compared:
+        """The excess in the place of the measure, and the draws about their mean."""
+        return replace(self, value=self.excess, draws=self.draws - self.draws.mean())
 
     @property
     def null(self) -> Null:
@@ -56,13 +63,13 @@ class Compared:
 
     @property
     def estimate(self) -> Estimate:
-        """The excess with the null's spread as its error: se = s·√(1/n + 1/J), J − 1 degrees.
+        """The excess with the null's spread as its error: se = s·√(1/n + 1/J), J − 1 degrees, s stretched.
 
         It holds for as long as what is audited scatters like a retrained model.
         """
         count = len(self.draws)
         spread = float(self.draws.std(ddof=1)) if np.ptp(self.draws) > 0 else 0.0
-        return Estimate(self.excess, spread * float(np.sqrt(1 / self.n + 1 / count)), count - 1.0, count)
+        return Estimate(self.excess, self.stretch * spread * float(np.sqrt(1 / self.n + 1 / count)), count - 1.0, count)
 
     def p_value(self, harmful: Harmful = "higher") -> float:
         """Return how often the null gives as much in the harmful direction.
@@ -77,11 +84,21 @@ class Compared:
         return {"higher": above, "lower": below, "both": min(1.0, 2 * min(above, below))}[harmful]
 
 
+def symmetric_stretch(n_references: int) -> float:
+    """Return the stretch of draws that are mean distances: (J − 1)/(J − 2).
+
+    A model far from all others is also in their pools, and lifts their draws with its own; so they scatter too little.
+    """
+    return (n_references - 1) / (n_references - 2)
+
+
 def against_references(
     after: Sequence[Callable[[Positions], float]],
     reference: Callable[[int, Positions], float],
     n_references: int,
     partners: Sequence[int] = (),
+    *,
+    symmetric: bool = False,
 ) -> Compared:
     """Return a measure g of a model against the references, beside that of each reference against the others.
 
@@ -94,6 +111,7 @@ def against_references(
         reference: g of reference j against the references at these positions.
         n_references: J, at least three.
         partners: the position of each audited model's partner; empty = there are none.
+        symmetric: whether g is a mean of distances, the same in both directions (see `symmetric_stretch`).
 
     Raises:
         BadInput: fewer than three references, no model to audit, or a value that is not finite.
@@ -114,7 +132,8 @@ def against_references(
     if not np.isfinite(draws).all() or not np.isfinite(values).all():
         raise BadInput("the measure is not finite")
     form: Form = "rank" if n_references >= FOR_RANKS and len(after) == 1 else "normal-assumed"
-    return Compared(float(np.mean(values)), draws, "retrain against retrain", form, len(after))
+    stretch = symmetric_stretch(n_references) if symmetric else 1.0
+    return Compared(float(np.mean(values)), draws, "retrain against retrain", form, len(after), stretch)
 
 
 def shuffled(

@@ -1,4 +1,4 @@
-"""``Scene``: what an audit's models are made of, and which of them holds what. Rows are drawn, never retrained a record.
+"""``Scene``: what an audit's models are made of, and which of them holds what; drawn once, never anew for a record.
 
 One random matrix of models and records serves every record: in some models it never was, some keep it, some have
 forgotten it. Row i depends on the key, on i and on each record's owner alone: not on how many models there are.

@@ -15,11 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from expunge.core.errors import BadInput
-from expunge.core.estimates import Interval
+from expunge.core.estimates import Interval, auc, placements, student
 from expunge.core.roles import Floats
 
 Harmful = Literal["higher", "lower", "both"]
 Positions = npt.NDArray[np.int64]
+Scores = tuple[npt.ArrayLike, npt.ArrayLike]
+"""Scores of positives, and of negatives."""
 
 FEWEST_SEEDS: Final = 3
 FEWEST_BLOCKS: Final = 3
@@ -47,7 +49,7 @@ class Estimate:
         Where the standard error is zero the interval is a point: a fact for two equal models, but not for a share that
         came out as 0 or 1 (take `core.estimates.around` for those).
         """
-        half = quantile(self.degrees, 1 - alpha / 2) * self.se
+        half = student(self.degrees, 1 - alpha / 2) * self.se
         low, high = max(self.value - half, bounds[0]), min(self.value + half, bounds[1])
         return Interval(self.value, min(low, self.value), max(high, self.value), self.n)
 
@@ -100,15 +102,8 @@ class Estimate:
         """
         if margin <= 0:
             raise BadInput(f"a margin is greater than zero, and {margin:g} is not")
-        ratio = quantile(self.degrees, 1 - alpha) + quantile(self.degrees, (1 + power) / 2)
+        ratio = student(self.degrees, 1 - alpha) + student(self.degrees, (1 + power) / 2)
         return max(2, int(np.ceil(self.n * (self.se * ratio / margin) ** 2)))
-
-
-def quantile(degrees: float, probability: float) -> float:
-    """Return a quantile of Student's t."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(degrees, probability))
 
 
 def _upper_tail(t: float, degrees: float) -> float:
@@ -121,7 +116,7 @@ def noncentrality(degrees: float, alpha: float = 0.05, power: float = 0.8) -> fl
     """Return how many standard errors a one-sided t test at alpha needs for this power."""
     from scipy.special import nctdtrinc
 
-    return float(nctdtrinc(degrees, 1 - power, quantile(degrees, 1 - alpha)))
+    return float(nctdtrinc(degrees, 1 - power, student(degrees, 1 - alpha)))
 
 
 def blocks(n_models: int, n_blocks: int) -> tuple[Positions, ...]:
@@ -145,11 +140,17 @@ def jackknife(
         n_models: models in the pool (pairs, where two pools are compared in pairs).
         n_blocks: blocks that are left out in turn; t gets n_blocks − 1 degrees.
         statistic: given the positions of the models kept, ascending. It must leave the others out *everywhere*, as
-            shadows, as references and as targets: whatever they touched would tie the values together again.
+            shadows, as references and as targets: whatever they touched would tie the values together again. All else
+            stays as it was: folds that are dealt anew add noise of their own.
         value: the statistic of all models, if it is known already.
 
     Raises:
         BadInput: fewer than three models, or a value that is not finite.
+
+    Right for a statistic to which models add up, and never too small on average otherwise (Efron and Stein 1981). For
+    an AUC of cross-fitted scores each pair of models counts twice, once in each role; where nothing is left to find
+    that is all there is, and the standard error comes out 1.4 to 1.7 times too large: a nominal 95 % interval then
+    covers 98 to 99 %. For the p-value of such a measure shuffle labels (`nulls.shuffled`), which is exact.
 
     Source: spec section 7; unequal blocks as in Busing, Meijer and van der Leeden (1999).
     """
@@ -249,6 +250,26 @@ def inflation(values: npt.ArrayLike, errors: npt.ArrayLike) -> float:
     if len(x) < FEWEST_SEEDS or len(x) != len(se) or not (se > 0).all():
         raise BadInput(f"inflation needs {FEWEST_SEEDS} models with positive errors or more, not {len(x)}")
     return max(1.0, float(x.std(ddof=1) / np.sqrt((se**2).mean())))
+
+
+def auc_of_one(scores: Scores, references: Sequence[Scores]) -> Interval:
+    """Return the AUC of one model with DeLong's interval over records, widened by how retrained models scatter.
+
+    Args:
+        scores: of the model's positives and of its negatives.
+        references: the same of each retrained model, three or more.
+
+    Source: spec section 7; DeLong says how records were drawn, the retrained pool what training adds to it.
+    """
+    pool = [placements(*each) for each in references]
+    errors = np.sqrt([each.variance for each in pool])
+    factor = inflation([each.area for each in pool], errors)
+    found = auc(*scores)
+    if found.value in (0.0, 1.0):
+        return found
+    centre, *ends = (float(np.log(v / (1 - v))) for v in (found.value, found.low, found.high))
+    low, high = (float(1 / (1 + np.exp(-centre - factor * (end - centre)))) for end in ends)
+    return Interval(found.value, low, high, found.n)
 
 
 def _probabilities(p_values: npt.ArrayLike) -> Floats:

@@ -20,6 +20,10 @@ PROBES = {
     "likeness": "Is it like a model retrained without the records?",
     "membership": "Can an attacker tell that the records were used?",
     "cost": "What did it cost?",
+    "relearning": "Can the forgotten be brought back?",
+    "bystanders": "What happened to the records that stay?",
+    "canary": "Are planted records found?",
+    "composite": "Composite scores of the literature",
 }
 
 MEASURES = {
@@ -43,6 +47,8 @@ MEASURES = {
     "membership.lira_auc": "Shadow-model attack (LiRA), AUC (0.5 = guessing)",
     "membership.loss_tpr_1pct": "Loss attack, share found at 1 % false alarms",
     "membership.lira_tpr_1pct": "Shadow-model attack, share found at 1 % false alarms",
+    "canary.hits": "Planted records whose planted class is predicted",
+    "canary.power": "Chance that planted records left in would have been found",
     "cost.seconds": "Seconds",
     "cost.ratio": "Retraining takes this many times as long",
     "cost.parts_touched": "Parts of the model that were rebuilt",

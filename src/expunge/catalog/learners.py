@@ -100,4 +100,32 @@ LEARNERS: tuple[Entry, ...] = (
         "expunge.models.heads.private:PrivateLogistic",
         "Logistic regression with differential privacy, for classes.",
     ),
+    Entry(
+        "learner",
+        "ledgered-network",
+        "expunge.models.ledgered:LedgeredNetwork",
+        "A neural network that learns nothing of the records but its weights, and keeps a ledger, for classes.",
+        needs="torch",
+    ),
+    Entry(
+        "learner",
+        "watched-network",
+        "expunge.models.watched:WatchedNetwork",
+        "A neural network that remembers of each record where its weights would be without it, for classes.",
+        needs="torch",
+    ),
+    Entry(
+        "learner",
+        "checkpointed-network",
+        "expunge.models.checkpointed:CheckpointedNetwork",
+        "A neural network that keeps its weights of before the last epochs, to go back to, for classes.",
+        needs="torch",
+    ),
+    Entry(
+        "learner",
+        "trailed-network",
+        "expunge.models.trailed:TrailedNetwork",
+        "A neural network that remembers weights and slope of each of its full gradient steps, for classes.",
+        needs="torch",
+    ),
 )

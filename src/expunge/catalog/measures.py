@@ -10,6 +10,24 @@ MEASURES: tuple[Entry, ...] = (
     Entry("probe", "membership", "expunge.audit.membership:Membership", "Whether the forgotten records still show."),
     Entry("probe", "cost", "expunge.audit.cost:CostProbe", "What unlearning took, beside retraining."),
     Entry("probe", "law", "expunge.audit.law:Law", "Whether forgetting and refitting have one law, over fresh keys."),
+    Entry(
+        "probe",
+        "relearning",
+        "expunge.audit.relearning:Relearning",
+        "How soon what was forgotten is learnt again, beside a model that never learnt it.",
+    ),
+    Entry(
+        "probe",
+        "prototype",
+        "expunge.audit.prototype:Prototype",
+        "Whether the last hidden layer of a network still tells what was forgotten.",
+    ),
+    Entry(
+        "probe",
+        "canary",
+        "expunge.audit.canary:Canary",
+        "Whether forgotten records that were planted still show.",
+    ),
     Entry("probe", "ghosts", "expunge.audit.ghosts:Ghosts", "Whether forgotten vectors still lie in what is written."),
     Entry(
         "attack",

@@ -20,7 +20,7 @@ COMMANDS = {
     "train": "Train a model that can forget, in a store of its own.",
     "forget": "Forget a person or records, with a signed receipt.",
     "plan": "Say what forgetting several people would cost.",
-    "audit": "Measure what the current model gives away.",
+    "audit": "Measure what a model gives away, and what unlearning leaves behind.",
     "report": "Show or write the report of a request.",
     "verify": "Verify a receipt offline, trusting nobody but pinned keys.",
     "replay": "Learn the model again and compare it bit by bit.",

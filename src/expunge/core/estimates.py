@@ -59,19 +59,24 @@ def around(share: float, trials: int, n: int) -> Interval:
     return Interval(share, min(low, share), max(high, share), n)
 
 
+def student(degrees: float, probability: float = 0.975) -> float:
+    """Return a quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, probability))
+
+
 def mean(values: npt.ArrayLike) -> Interval:
     """Return a mean with Student's t interval.
 
     Raises:
         BadInput: fewer than two values, or a value that is not finite.
     """
-    from scipy.special import stdtrit
-
     x = np.asarray(values, np.float64).ravel()
     if len(x) < 2 or not np.isfinite(x).all():
         raise BadInput(f"a mean with an interval needs two finite values or more, not {len(x)}")
     centre = float(x.mean())
-    half = float(stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / np.sqrt(len(x)))
+    half = student(len(x) - 1) * float(x.std(ddof=1) / np.sqrt(len(x)))
     return Interval(centre, centre - half, centre + half, len(x))
 
 
@@ -84,21 +89,35 @@ def clustered_mean(values: npt.ArrayLike, clusters: npt.NDArray[Any]) -> Interva
     Raises:
         BadInput: fewer than two clusters, a value that is not finite, or not one cluster a value.
     """
-    from scipy.special import stdtrit
-
     x = np.asarray(values, np.float64).ravel()
     if not len(x) or len(x) != len(clusters) or not np.isfinite(x).all():
         raise BadInput(
             f"a mean over owners needs finite values, one owner each: {len(x)} and {len(clusters)} were given"
         )
-    _, which = np.unique(clusters, return_inverse=True)
-    k = int(which.max()) + 1
+    centre = float(x.mean())
+    half = half_width((x - centre) / len(x), clusters)
+    return Interval(centre, centre - half, centre + half, len(x))
+
+
+def owner_sums(values: npt.NDArray[Any], owners: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return the sum of each owner's values, shape (owners,)."""
+    _, which = np.unique(owners, return_inverse=True)
+    return np.asarray(np.bincount(which, weights=values), np.float64)
+
+
+def half_width(influence: npt.NDArray[Any], owners: npt.NDArray[Any]) -> float:
+    """Return half the 95 % t interval of a number that each record moves by its influence (summing to zero), by owner.
+
+    Raises:
+        BadInput: fewer than two owners, or an influence that is not finite.
+    """
+    sums = owner_sums(influence, owners)
+    k = len(sums)
     if k < 2:
         raise BadInput("an interval over owners needs two owners or more")
-    centre = float(x.mean())
-    sums = np.bincount(which, weights=x - centre, minlength=k)
-    half = float(stdtrit(k - 1, 0.975) * np.sqrt(k / (k - 1) * np.sum(sums**2)) / len(x))
-    return Interval(centre, centre - half, centre + half, len(x))
+    if not np.isfinite(sums).all():
+        raise BadInput("the measure is not finite")
+    return student(k - 1) * float(np.sqrt(k / (k - 1) * np.sum(sums**2)))
 
 
 def _scores(*sides: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], ...]:
@@ -112,6 +131,36 @@ def _midranks(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     return ((2 * ends - counts + 1) / 2)[inverse]
+
+
+class Placements(NamedTuple):
+    """DeLong's parts of an AUC.
+
+    Attributes:
+        area: P(positive scores higher), ties one half.
+        over: the share of negatives below each positive, shape (m,).
+        under: the share of positives above each negative, shape (n,).
+    """
+
+    area: float
+    over: npt.NDArray[np.float64]
+    under: npt.NDArray[np.float64]
+
+    @property
+    def variance(self) -> float:
+        """The variance over records, DeLong's."""
+        return float(self.over.var(ddof=1) / len(self.over) + self.under.var(ddof=1) / len(self.under))
+
+
+def placements(positives: npt.ArrayLike, negatives: npt.ArrayLike) -> Placements:
+    """Return an AUC with what each record contributes to it; arguments, errors and source as for `auc`."""
+    pos, neg = _scores(positives, negatives)
+    m, n = len(pos), len(neg)
+    if min(m, n) < 2:
+        raise BadInput(f"an AUC with an interval needs two records on each side, not {m} and {n}")
+    together = _midranks(np.concatenate([pos, neg]))
+    over = (together[:m] - _midranks(pos)) / n
+    return Placements(float(over.mean()), over, 1 - (together[m:] - _midranks(neg)) / m)
 
 
 def auc(positives: npt.ArrayLike, negatives: npt.ArrayLike) -> Interval:
@@ -129,16 +178,8 @@ def auc(positives: npt.ArrayLike, negatives: npt.ArrayLike) -> Interval:
 
     Source: DeLong, DeLong and Clarke-Pearson (1988), by midranks.
     """
-    pos, neg = _scores(positives, negatives)
-    m, n = len(pos), len(neg)
-    if min(m, n) < 2:
-        raise BadInput(f"an AUC with an interval needs two records on each side, not {m} and {n}")
-    together = _midranks(np.concatenate([pos, neg]))
-    within_pos, within_neg = _midranks(pos), _midranks(neg)
-    v_pos = (together[:m] - within_pos) / n
-    v_neg = 1 - (together[m:] - within_neg) / m
-    area = float(v_pos.mean())
-    variance = float(v_pos.var(ddof=1) / m + v_neg.var(ddof=1) / n)
+    found = placements(positives, negatives)
+    area, variance, m, n = found.area, found.variance, len(found.over), len(found.under)
     if variance < 1e-12 or area in (0.0, 1.0):
         return around(area, min(m, n), m + n)
     logit = np.log(area / (1 - area))

@@ -13,6 +13,8 @@ from expunge.core.record import Record
 
 Status = Literal["clean", "residue", "overshoot", "inconclusive", "not_measured"]
 
+SEVERITY: Final[tuple[Status, ...]] = ("residue", "overshoot", "inconclusive", "clean", "not_measured")
+"""Of a question and its worst class the earlier status counts."""
 INSIDE: Final = "detectable, inside the margin"
 ABSENT: Final = "no measurement of this name was handed in"
 ONE_OF_A_KIND: Final = "it rests on one model of a kind, so nothing is decided: train shadows (spec V6)"
@@ -24,6 +26,24 @@ _NORMAL: Final = NormalDist()
 _Z95: Final = _NORMAL.inv_cdf(0.975)
 
 
+class Worst(Record):
+    """The worst class of a question, in the harmful direction, held to twice the question's margin.
+
+    Attributes:
+        evidence: name of the evidence.
+        status: by the same rules.
+        value: excess over retraining.
+        low: lower end of its interval.
+        high: upper end.
+    """
+
+    evidence: str
+    status: Status
+    value: float
+    low: float
+    high: float
+
+
 class Finding(Record):
     """The answer to one question.
 
@@ -31,11 +51,12 @@ class Finding(Record):
         question: its name.
         concern: ``memory`` or ``utility``.
         evidence: name of the evidence that answers.
-        status: the answer.
+        status: the answer: the worse of the question's own and its worst class's.
         value: how far from retraining in the *harmful* direction; None where it was not measured.
         low: lower end of its interval (95 %, or 1 − α where α is smaller).
         high: upper end.
         margin: Δ.
+        worst: of the classes, where the question asks for it.
         p_value: one-sided, in the harmful direction.
         p_adjusted: by Holm, over all primaries.
         n: observations behind the value.
@@ -56,6 +77,7 @@ class Finding(Record):
     low: float | None = None
     high: float | None = None
     margin: float
+    worst: Worst | None = None
     p_value: float | None = None
     p_adjusted: float | None = None
     n: int = 0
@@ -77,6 +99,22 @@ class Harm(NamedTuple):
     p_value: float
 
 
+class Answer(NamedTuple):
+    """The evidence on one question, and on its worst class, as it came and turned so that larger is worse."""
+
+    question: Question
+    evidence: Evidence
+    harm: Harm | None
+    worst: Evidence | None
+    worst_harm: Harm | None
+
+    @property
+    def p_value(self) -> float:
+        """The p-value of the question: of two tests the smaller, doubled; 1 where nothing was measured."""
+        found = [h.p_value for h in (self.harm, self.worst_harm) if h is not None]
+        return min(1.0, len(found) * min(found)) if found else 1.0
+
+
 def findings_of(
     evidence: Sequence[Evidence], policy: AuditPolicy, arm: str = "after"
 ) -> tuple[tuple[Finding, ...], tuple[Finding, ...]]:
@@ -92,15 +130,10 @@ def findings_of(
     named: dict[str, Evidence] = {}
     for e in evidence:
         named.setdefault(e.name, e)
-    asked = (*policy.questions, *policy.watches)
-    answers = [_answer(named, q, arm) for q in asked]
-    harms = [
-        _harm(e, q, policy.alpha_each) if e.status == "measured" else None for e, q in zip(answers, asked, strict=True)
-    ]
+    answers = [_answer(named, q, arm, policy.alpha_each) for q in (*policy.questions, *policy.watches)]
     n = len(policy.questions)
-    adjusted = holm([1.0 if h is None else h.p_value for h in harms[:n]])
-    p_values = [*adjusted, *(1.0 if h is None else h.p_value for h in harms[n:])]
-    found = tuple(_finding(q, e, h, p, policy) for q, e, h, p in zip(asked, answers, harms, p_values, strict=True))
+    p_values = [*holm([a.p_value for a in answers[:n]]), *(a.p_value for a in answers[n:])]
+    found = tuple(_finding(answer, p, policy) for answer, p in zip(answers, p_values, strict=True))
     return found[:n], found[n:]
 
 
@@ -137,9 +170,13 @@ def status_of(low: float, high: float, question: Question, significant: bool) ->
     return "inconclusive"
 
 
-def _answer(named: Mapping[str, Evidence], question: Question, arm: str) -> Evidence:
-    name = f"{question.evidence.partition('@')[0]}@{arm}"
-    return named.get(name) or Evidence.missing(name, ABSENT)
+def _answer(named: Mapping[str, Evidence], question: Question, arm: str, alpha: float) -> Answer:
+    asked = [question.evidence, *([question.worst] if question.worst else [])]
+    names = [f"{name.partition('@')[0]}@{arm}" for name in asked]
+    found = [named.get(name) or Evidence.missing(name, ABSENT) for name in names]
+    harms = [_harm(e, question, alpha) if e.status == "measured" else None for e in found]
+    second = (found[1], harms[1]) if question.worst else (None, None)
+    return Answer(question, found[0], harms[0], *second)
 
 
 def _harm(e: Evidence, question: Question, alpha: float) -> Harm:
@@ -159,36 +196,63 @@ def _p_value(value: float, se: float) -> float:
     return 1 - _NORMAL.cdf(min(value / se, 37.0))
 
 
-def _finding(question: Question, e: Evidence, harm: Harm | None, p: float, policy: AuditPolicy) -> Finding:
-    about = {
-        "question": question.name,
-        "concern": question.concern,
-        "evidence": e.name,
-        "margin": question.margin,
-    }
+def _finding(answer: Answer, p: float, policy: AuditPolicy) -> Finding:
+    question, e, harm = answer.question, answer.evidence, answer.harm
+    about = {"question": question.name, "concern": question.concern, "evidence": e.name, "margin": question.margin}
     if harm is None:
         return Finding(**about, status="not_measured", notes=(e.note or ABSENT,))
-    status = status_of(harm.low, harm.high, question, p <= policy.alpha_each)
-    notes = (INSIDE,) if status == "clean" and harm.low > 0 else ()
-    if question.shadows and (e.n_models or 0) < FEWEST_MODELS and status != "inconclusive":
-        status, notes = "inconclusive", (ONE_OF_A_KIND,)
-    unit = "models" if e.n_models else e.unit
+    status, notes, worst = _judged(answer, harm, p <= policy.alpha_each)
     return Finding(
         **about,
         status=status,
         value=harm.value,
         low=harm.low,
         high=harm.high,
+        worst=worst,
         p_value=harm.p_value,
         p_adjusted=p,
         n=e.n,
         unit=e.unit,
         n_models=e.n_models,
         power=e.power,
-        n_decides=_decides(harm, question, e.n_models or e.n, policy) if status == "inconclusive" else None,
-        n_unit=unit,
+        n_decides=_needed(answer, policy) if status == "inconclusive" else None,
+        n_unit="models" if e.n_models else e.unit,
         notes=notes,
     )
+
+
+def _judged(answer: Answer, harm: Harm, significant: bool) -> tuple[Status, tuple[str, ...], Worst | None]:
+    """Return the worse status of a question and its worst class, what must be said, and the worst class."""
+    question, far = answer.question, answer.worst_harm
+    status = status_of(harm.low, harm.high, question, significant)
+    notes, worst = (INSIDE,) if status == "clean" and harm.low > 0 else (), None
+    if answer.worst is not None and far is not None:
+        held = status_of(far.low, far.high, _doubled(question), significant)
+        worst = Worst(evidence=answer.worst.name, status=held, value=far.value, low=far.low, high=far.high)
+        status = min(status, held, key=SEVERITY.index)
+    elif answer.worst is not None and status == "clean":
+        status, notes = "inconclusive", (f"the worst class was not measured: {answer.worst.note or ABSENT}",)
+    if question.shadows and (answer.evidence.n_models or 0) < FEWEST_MODELS and status != "inconclusive":
+        return "inconclusive", (ONE_OF_A_KIND,), worst
+    return status, notes if status in ("clean", "inconclusive") else (), worst
+
+
+def _doubled(question: Question) -> Question:
+    return question.model_copy(update={"margin": 2 * question.margin})
+
+
+def _needed(answer: Answer, policy: AuditPolicy) -> int | None:
+    """Return the n that decides the question and its worst class; the larger of the two."""
+    parts = [
+        (answer.harm, answer.evidence, answer.question),
+        (answer.worst_harm, answer.worst, _doubled(answer.question)),
+    ]
+    needed = [
+        _decides(harm, question, e.n_models or e.n, policy)
+        for harm, e, question in parts
+        if harm is not None and e is not None and status_of(harm.low, harm.high, question, False) == "inconclusive"
+    ]
+    return None if None in needed or not needed else max(n for n in needed if n is not None)
 
 
 def _decides(harm: Harm, question: Question, n: int, policy: AuditPolicy) -> int | None:

@@ -49,6 +49,7 @@ class Policy(Record):
         reference: ``retrain`` = compare with a model retrained without the records.
         on_bound: what to do when a bound is missed: try the next unlearner, or only report.
         seeds: seed of every measurement.
+        unlearners: catalogue names that may be used beside ``retrain``, which is always the last; None = all.
     """
 
     guarantee: GuaranteeKind = "exact"
@@ -63,6 +64,7 @@ class Policy(Record):
     reference: Literal["retrain", "none"] = "retrain"
     on_bound: Literal["next", "report"] = "next"
     seeds: tuple[str, ...] = ("audit-0",)
+    unlearners: tuple[str, ...] | None = None
 
 
 Concern = Literal["memory", "utility"]
@@ -84,6 +86,7 @@ class Question(Record):
         both: whether beyond the margin on the other side is overshoot.
         concern: ``memory`` = what is left of the records; ``utility`` = whether the model is still good. A failure of
             utility is reported beside what is left, never averaged with it.
+        worst: name of the evidence on the worst class; it is held to twice the margin. None = there is none.
         shadows: whether it takes several models to answer; with one, nothing is decided (spec V6).
     """
 
@@ -93,13 +96,15 @@ class Question(Record):
     harmful: Literal["higher", "lower"] = "higher"
     both: bool = False
     concern: Concern = "memory"
+    worst: str | None = None
     shadows: bool = False
 
     @model_validator(mode="after")
     def _compared_with_retraining(self) -> Question:
-        if not COMPARED.fullmatch(self.evidence):
+        wrong = [name for name in (self.evidence, self.worst) if name and not COMPARED.fullmatch(name)]
+        if wrong:
             raise ValueError(
-                f"question {self.name}: {self.evidence} does not compare with retraining; ask for a difference to the "
+                f"question {self.name}: {wrong[0]} does not compare with retraining; ask for a difference to the "
                 "retrained models (<probe>.<measure>_excess@after), never to kept records or to guessing"
             )
         return self
@@ -114,6 +119,7 @@ QUESTIONS = (
         margin=0.01,
         harmful="lower",
         concern="utility",
+        worst="utility.kept_worst_class_excess@after",
     ),
     Question(
         name="utility_holdout",
@@ -121,6 +127,7 @@ QUESTIONS = (
         margin=0.01,
         harmful="lower",
         concern="utility",
+        worst="utility.holdout_worst_class_excess@after",
     ),
     Question(name="residue", evidence="relearning.recovery_excess@after", margin=0.10),
 )

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from expunge.core.accountant import above, gaussian_delta, gaussian_epsilon
 from expunge.core.errors import BadInput
 
@@ -53,7 +56,8 @@ class Sampled:
             raise BadInput(f"delta must be between 0 and 1, not {delta!r}")
         if self.rate == 1:
             return gaussian_epsilon(above(math.sqrt(self.steps) / self.noise), delta)
-        return max(0.0, min(self.renyi(a) + _gap(a) - math.log(delta) / (a - 1) for a in ORDERS))
+        found = min(self.renyi(a) + _gap(a) - math.log(delta) / (a - 1) for a in ORDERS)
+        return above(max(0.0, found))
 
     def delta(self, epsilon: float, group: int = 1) -> float:
         """Return a δ at this ε for any g records together; 1 where nothing can be said.
@@ -80,14 +84,15 @@ def _one_step(rate: float, noise: float, order: int) -> float:
     """Return the divergence of one step: the logarithm of A_α over α-1."""
     if rate == 1:
         return above(order / (2 * noise**2))
-    logs = [
-        math.log(math.comb(order, k))
-        + (order - k) * math.log1p(-rate)
-        + k * math.log(rate)
-        + k * (k - 1) / (2 * noise**2)
-        for k in range(order + 1)
-    ]
-    top = max(logs)
-    total = top + math.log(math.fsum(math.exp(value - top) for value in logs))
-    slack = 2.0**-44 * (1 + max(abs(value) for value in logs))  # roundings of the terms, outwards
+    k, factorials = np.arange(order + 1), _log_factorials()
+    chosen = factorials[order] - factorials[k] - factorials[order - k]
+    logs = chosen + (order - k) * math.log1p(-rate) + k * math.log(rate) + k * (k - 1) / (2 * noise**2)
+    top = float(logs.max())
+    total = top + math.log(float(np.exp(logs - top).sum()))
+    slack = 2.0**-42 * (1 + 8 * order + float(np.abs(logs).max()))  # roundings of the terms, outwards
     return (max(total, 0.0) + slack) / (order - 1)
+
+
+@cache
+def _log_factorials() -> npt.NDArray[np.float64]:
+    return np.array([math.lgamma(k + 1) for k in range(ORDERS[-1] + 1)])

@@ -22,7 +22,7 @@ Next = Literal["accept", "next unlearner", "more models", "hold"]
 SEVERITY: Final[tuple[Overall, ...]] = ("invalid", "residue", "overshoot", "inconclusive", "clean")
 """From the worst to the best (V2)."""
 
-EPSILON_LOWER: Final = "likeness.epsilon_lower@after"
+EPSILON_LOWER: Final = "likeness.epsilon_lower_bound@after"
 """The lower bound on ε that an auditor may state (M19), which a certified claim is held against (V4)."""
 
 EQUAL: Final = "likeness.equal@after"
@@ -82,7 +82,7 @@ class Control(Record):
     kind: ControlKind
     expected: str
     found: str
-    held: bool | None
+    held: bool | None = None
     why: tuple[str, ...] = ()
 
 

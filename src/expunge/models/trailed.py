@@ -44,7 +44,7 @@ class TrailedNetwork:
 
     network: Network = field(
         default_factory=lambda: Network(
-            hidden=(), form="plain", epochs=60, batch=2**24, optimiser="sgd", momentum=0.0, rate=0.5, decay=1e-3
+            hidden=(), form="plain", epochs=60, batch=2**24, optimiser="sgd", momentum=0.0, rate=0.1, decay=1e-3
         )
     )
 

@@ -101,7 +101,7 @@ class Method(ABC):
         if not isinstance(model, NetworkModel):
             raise Unsupported(f"{type(self).__name__} changes networks")
         if ids:
-            model = model.changed(self.change(_scene(deployment, ids, meter, progress)))
+            model = model.changed(self.change(_scene(deployment, request, meter, progress)))
         cost = Cost(
             seconds=time.perf_counter() - began,
             records_read=len(deployment.data) if ids else 0,
@@ -159,24 +159,25 @@ def _drawn(key: Key) -> Key:
     return key.child("unlearn")
 
 
-def _scene(deployment: Deployment, ids: Sequence[object], meter: Meter, progress: Progress | None) -> Scene:
-    """Return the scene of a deployment."""
+def _scene(deployment: Deployment, request: ForgetRequest, meter: Meter, progress: Progress | None) -> Scene:
+    """Return the scene of a deployment; records of the holdout that the request names are not in it."""
     model = deployment.model
     if not isinstance(model, NetworkModel):
         raise Unsupported("only networks are changed by gradients")
-    key, data = _drawn(deployment.key), deployment.data
-    sides = [
-        model.records(in_order(part), key)
-        for part in (data.only(ids), data.without(ids))  # type: ignore[arg-type]  # ids of this data
-    ]
-    scene = _scene_of(model, model.module, (sides[0], sides[1]), meter, key)
-    holdout = None if deployment.holdout is None or not len(deployment.holdout) else deployment.holdout
+    key, data, ids = _drawn(deployment.key), deployment.data, deployment.targets(request)
+    sides = [model.records(in_order(part), key) for part in (data.only(ids), data.without(ids))]
+    scene = _scene_of(model, model.module, (sides[0], sides[1]), meter, (key, progress))
+    holdout, named = deployment.holdout, deployment.set_aside(request)
+    if holdout is not None:
+        holdout = holdout.take(~np.isin(holdout.ids, np.array(named, holdout.ids.dtype)))
     aside = None if holdout is None or not _known(model, holdout) else model.records(in_order(holdout), key)
-    return replace(scene, progress=progress, holdout=aside)
+    return replace(scene, holdout=aside)
 
 
 def _known(model: NetworkModel, data: Dataset) -> bool:
-    """Say whether every record has a class of the model (or a number)."""
+    """Say whether there are records, and every one has a class of the model (or a number)."""
+    if not len(data):
+        return False
     try:
         model.goals(data)
     except BadInput:
@@ -185,9 +186,14 @@ def _known(model: NetworkModel, data: Dataset) -> bool:
 
 
 def _scene_of(
-    model: NetworkModel, module: nn.Module, sides: tuple[Samples, Samples], meter: Meter, key: Key | None = None
+    model: NetworkModel,
+    module: nn.Module,
+    sides: tuple[Samples, Samples],
+    meter: Meter,
+    drawn: tuple[Key | None, Progress | None] = (None, None),
 ) -> Scene:
     learner, width, outputs = model.learner, model.table.width, len(model.labels) or 1
+    key, progress = drawn
 
     def fresh(purpose: str) -> nn.Module:
         with seeded(0 if key is None else key.word(f"fresh/{purpose}")):
@@ -195,7 +201,7 @@ def _scene_of(
         return built
 
     def train(untrained: nn.Module, samples: Samples, seed: int) -> nn.Module:
-        found: nn.Module = learner.trained(untrained, samples, scene.own, seed, (learner.epochs, scene.progress, meter))
+        found: nn.Module = learner.trained(untrained, samples, scene.own, seed, (learner.epochs, progress, meter))
         return found
 
     scene = Scene(
@@ -209,5 +215,6 @@ def _scene_of(
         device=torch.device(learner.device),
         precision=learner.precision,
         meter=meter,
+        progress=progress,
     )
     return scene

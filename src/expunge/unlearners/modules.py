@@ -26,7 +26,7 @@ from expunge.core.roles import Progress
 from expunge.core.seeds import Key
 from expunge.models.bookmarks import Bookmark
 from expunge.models.descent import Meter
-from expunge.models.modules import arrays_of, modes, placed, put_modes, reinitialised, seeded, tensors
+from expunge.models.modules import arrays_of, check_device, modes, placed, put_modes, reinitialised, seeded, tensors
 from expunge.models.network import Network
 from expunge.models.streams import Records, Rows, Samples
 from expunge.unlearners.method import Method
@@ -136,7 +136,7 @@ def _scene(module: nn.Module, sides: list[Records], method: Method, given: Circu
         fresh=fresh,
         train=train,
         holdout=None if given.holdout is None else _samples(given.holdout, key.child("holdout")),
-        device=torch.device(given.device) if given.device else here,
+        device=check_device(given.device) if given.device else here,
         precision=given.precision,
         meter=meter,
         progress=given.progress,

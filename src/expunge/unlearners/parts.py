@@ -1,16 +1,19 @@
-"""Parts of a scene's samples put together anew: several as one, some of them, with other targets; and how many."""
+"""What methods take of a scene beside its streams: samples put together anew, a teacher, slopes, largest weights."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from expunge.core.deployment import Deployment, Prediction
 from expunge.core.errors import Unsupported
+from expunge.models.modules import frozen, placed
+from expunge.models.stack import Many
 from expunge.models.streams import Records, Rows, Samples, Stream, mix, n_batches
 from expunge.unlearners.scene import Scene
 
@@ -26,6 +29,11 @@ def records_of(samples: Samples) -> Records:
     return samples
 
 
+def teacher_of(scene: Scene) -> nn.Module:
+    """Return a frozen copy of the module before, where the scene is computed; it shares no storage with anything."""
+    return frozen(placed(scene.module, scene.device))
+
+
 def stream_of(scene: Scene, samples: Samples, name: str, epochs: int, batch: int) -> Stream:
     """Return the batches of some epochs over samples of a method's own, where the scene is computed.
 
@@ -36,21 +44,6 @@ def stream_of(scene: Scene, samples: Samples, name: str, epochs: int, batch: int
         raise Unsupported(f"this method needs {name} samples, and there are none")
     found = samples.stream(name, range(epochs), batch)
     return found if scene.device.type == "cpu" else found.on(scene.device)
-
-
-def share_of(scene: Scene, part: str, share: float, batch: int) -> Stream:
-    """Return one epoch over about a share of a part: whole batches of its keyed order, at least one."""
-    whole = scene.stream(part, 1, batch)
-    return whole.first(_steps(len(whole), share))
-
-
-def n_share(n: int, share: float, batch: int) -> int:
-    """Return how many of n samples `share_of` takes."""
-    return n_drawn(n, batch, _steps(n_batches(n, batch), share))
-
-
-def _steps(steps: int, share: float) -> int:
-    return min(steps, max(1, math.ceil(share * steps - 1e-9)))
 
 
 def n_drawn(n: int, batch: int, steps: int) -> int:
@@ -94,3 +87,36 @@ def with_targets(records: Records, targets: Tensor) -> Records:
         return records.fetch(rows)[0], targets[torch.from_numpy(rows)]
 
     return replace(records, fetch=fetch)
+
+
+def largest(module: nn.Module, scores: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Return the mask of the share of all coordinates with the largest scores; in a stack, of each replica.
+
+    Among equal scores those are taken that come first.
+
+    Args:
+        module: whose parameters they are.
+        scores: parameter name → score of each coordinate.
+        share: of the coordinates, rounded down.
+    """
+    replicas = len(module) if isinstance(module, Many) else 1
+    rows = torch.cat([s.reshape(replicas, -1) for s in scores.values()], 1)
+    order = rows.argsort(dim=1, descending=True, stable=True)[:, : math.floor(share * rows.shape[1] + 1e-9)]
+    chosen = torch.zeros_like(rows, dtype=torch.bool).scatter_(1, order, torch.ones_like(order, dtype=torch.bool))
+    pieces = torch.split(chosen, [s.numel() // replicas for s in scores.values()], dim=1)
+    return {name: piece.reshape(s.shape) for (name, s), piece in zip(scores.items(), pieces, strict=True)}
+
+
+def with_trainings(told: Prediction, deployment: Deployment, records: int) -> Prediction:
+    """Return a prediction to which trainings anew are added, by the recipe of the model before.
+
+    Args:
+        told: without them.
+        deployment: whose last fit was timed, or not.
+        records: that they go over, all trainings together.
+    """
+    why = f"{told.why}; and trains on {records:,} records anew"
+    if told.seconds is None or deployment.fit_s is None or not records:
+        return told.model_copy(update={"why": why} if records else {})
+    seconds = told.seconds + deployment.fit_s * records / len(deployment.data)
+    return told.model_copy(update={"seconds": seconds, "p95_s": 4 * seconds, "why": why})

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from expunge.core.errors import Unsupported
 from expunge.core.roles import Progress
 from expunge.models.bookmarks import Bookmark
+from expunge.models.curvature import Blocks, Terrain
 from expunge.models.descent import Meter, Pace, Watch, descend
 from expunge.models.losses import Loss, cross_entropies, nats, squares
 from expunge.models.modules import copied, modes, placed, put_modes, recalibrated, remembers_statistics, seeded
-from expunge.models.stack import Many
+from expunge.models.stack import Many, flat
 from expunge.models.streams import Batch, Samples, Stream, mix
 
 Task = Literal["classes", "numbers"]
@@ -138,6 +139,10 @@ class Scene:
             found: Tensor = teacher(batch.x)
         return found
 
+    def terrain(self, samples: Blocks) -> Terrain:
+        """Return the module before on some samples: where slopes and curvature are taken; the meter counts them."""
+        return Terrain.of(self.module, samples, self.task, self.meter, self.device)
+
     def untrained(self, purpose: str) -> nn.Module:
         """Return an untrained module of the same architecture, drawn for a purpose.
 
@@ -199,8 +204,11 @@ def head_of(module: nn.Module) -> list[str]:
 def blocks_of(module: nn.Module) -> list[list[str]]:
     """Return parameter names by block, from the input to the head: the children of a module, containers opened.
 
-    A child with parameters is a block; where a module has just one such child, it is looked into.
+    A child with parameters is a block; where a module has just one such child, it is looked into. Of a stack: the
+    blocks of each replica.
     """
+    if isinstance(module, Many):
+        return [[flat(name) for name in names] for names in blocks_of(module.pattern)]
     while True:
         children = [(name, part) for name, part in module.named_children() if any(True for _ in part.parameters())]
         if len(children) != 1 or any(True for _ in module.parameters(recurse=False)):

@@ -6,8 +6,8 @@ It is fitted on other models than it is scored on (folds), and rated again witho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -99,18 +99,19 @@ class Board:
         scores: shape (M, n).
         inside: which of them are of records that are in, shape (M, n).
         outside: which of them are of records that are out, shape (M, n).
+        groups: name → which of them are of a group that is rated by itself, shape (M, n).
     """
 
     scores: Floats
     inside: Mask
     outside: Mask
+    groups: Mapping[str, Mask] = field(default_factory=dict)
 
-    def sides(self, models: Mask | None = None) -> tuple[Floats, Floats]:
-        """Return the scores of both sides, flat; of all models or of some."""
-        if models is None:
+    def sides(self, only: Mask | None = None) -> tuple[Floats, Floats]:
+        """Return the scores of both sides, flat; of all models and records or of some, shape (M, n) or (M, 1)."""
+        if only is None:
             return self.scores[self.inside], self.scores[self.outside]
-        rows = self.scores[models]
-        return rows[self.inside[models]], rows[self.outside[models]]
+        return self.scores[self.inside & only], self.scores[self.outside & only]
 
 
 @dataclass(frozen=True)
@@ -121,12 +122,14 @@ class Attack:
         name: as in the evidence.
         how: in words.
         play: prepares an arena and returns what gives the board with a block left out.
-        measures: ``auc``, ``balanced_accuracy`` (at a score of 0), ``tpr`` (at the policy's rates).
+        measures: ``auc``, ``auc_<group>`` of the board, ``balanced_accuracy`` (at 0), ``tpr`` (at the policy's rates).
         needs: pools beside the one under attack.
         fewest: models that it needs.
         by_model: each model is rated by itself, and the mean is taken; else all scores are pooled.
         harmful: the side of the reference's value on which forgetting is incomplete.
         note: what must be said.
+        redrawn: it plays the pool under attack alone, forgotten against never learnt: its null comes from drawing
+            again which of a retrained pool's records were forgotten.
     """
 
     name: str
@@ -138,6 +141,7 @@ class Attack:
     by_model: bool = False
     harmful: Harmful = "higher"
     note: str | None = None
+    redrawn: bool = False
 
 
 def area(inside: Floats, outside: Floats) -> float:
@@ -236,27 +240,44 @@ def rate(attack: Attack, arena: Arena, policy: AuditPolicy) -> Rated:
     if len(arena.target) < attack.fewest:
         raise BadInput(f"it needs {attack.fewest} models or more, and there are {len(arena.target)}")
     board = attack.play(arena)
-    wanted = measures_of(attack, policy)
-    refused: dict[str, str] = {}
-    rows: dict[str, list[float]] = {name: [] for name in wanted}
+    rows: list[dict[str, float | str]] = []
     counts = (0, 0)
     for left in (None, *range(len(arena.split.sizes))):
         played = board(left)
-        sides = played.sides()
-        counts = counts if left is not None else (len(sides[0]), len(sides[1]))
-        for name, fpr in wanted.items():
-            try:
-                rows[name].append(_area_by_model(played) if attack.by_model else _value(name, fpr, sides))
-            except BadInput as error:
-                refused.setdefault(name, error.message)
-    values = {name: np.array(found) for name, found in rows.items() if name not in refused}
+        if left is None:
+            counts = int(played.inside.sum()), int(played.outside.sum())
+        rows.append(measured(attack, played, policy))
+    refused: dict[str, str] = {}
+    values: dict[str, Floats] = {}
+    for name in rows[0]:
+        why = [found for row in rows if isinstance(found := row[name], str)]
+        if why:
+            refused[name] = why[0]
+        else:
+            values[name] = np.array([row[name] for row in rows], np.float64)
     return Rated(values, refused, arena.split.sizes, *counts)
 
 
-def _value(name: str, fpr: float, sides: tuple[Floats, Floats]) -> float:
+def measured(attack: Attack, board: Board, policy: AuditPolicy) -> dict[str, float | str]:
+    """Return the attack's measures of a board, by name; where one is not given, why."""
+    sides = board.sides()
+    found: dict[str, float | str] = {}
+    for name, fpr in measures_of(attack, policy).items():
+        try:
+            found[name] = _measure(attack, name, fpr, board, sides)
+        except BadInput as error:
+            found[name] = error.message
+    return found
+
+
+def _measure(attack: Attack, name: str, fpr: float, board: Board, sides: tuple[Floats, Floats]) -> float:
     if fpr:
         return true_positives(*sides, fpr)
-    return balanced_accuracy(*sides) if name == "balanced_accuracy" else area(*sides)
+    if name == "balanced_accuracy":
+        return balanced_accuracy(*sides)
+    if attack.by_model:
+        return _area_by_model(board)
+    return area(*sides) if name == "auc" else area(*board.sides(board.groups[name.removeprefix("auc_")]))
 
 
 def _area_by_model(board: Board) -> float:

@@ -27,7 +27,7 @@ def table(n_models: int) -> Floats:
     fnr, fpr = shares[:, None], shares[None, :]
     with np.errstate(divide="ignore", invalid="ignore"):
         branches = [np.log(1 - DELTA - b) - np.log(a) for a, b in ((fnr, fpr), (fpr, fnr))]
-    found = np.fmax(np.fmax(branches[0], branches[1]), 0).astype(np.float64)
+    found = np.asarray(np.fmax(np.fmax(branches[0], branches[1]), 0), np.float64)
     found[0, :] = found[:, 0] = -np.inf
     found[0, 0] = CAP
     return found
@@ -40,7 +40,7 @@ def grid_epsilons(after: Floats, reference: Floats) -> Floats:
         after: signals of the models in question, shape (N, n).
         reference: signals of retrained models, same shape.
 
-    Cost: 4 ms a record at 256 models a side (the published scorer: 2 s).
+    Cost: 3 ms a record at 256 models a side (the published scorer: 2 s).
     Source: M18; B6: the published scorer stops at an assertion about an array whenever more than one threshold counts.
         Where none counts, it has nothing to say; we say 0.
     """
@@ -78,13 +78,13 @@ def _double(positive: Floats, negative: Floats) -> float:
     low, high = positive.min() + width - BUFFER, positive.max() + BUFFER
     right = np.linspace(low, high, int(np.ceil((high - low) * PER_UNIT)))
     left = np.linspace(right - width - BUFFER, right - width + BUFFER, int(np.ceil(2 * BUFFER * PER_UNIT)), axis=1)
-    inside = [_inside(np.sort(side), left, right) for side in (positive, negative)]
     n = len(positive)
-    return float(table(n).ravel()[(n - inside[0]) * (n + 1) + inside[1]].max())
-
-
-def _inside(ascending: Floats, left: Floats, right: Floats) -> Floats:
-    """Return how many signals lie in each interval, shape (rights, lefts)."""
-    upto = np.searchsorted(ascending, right, side="right")
-    below = np.searchsorted(ascending, left.ravel()).reshape(left.shape)
-    return np.asarray(np.maximum(upto[:, None] - below, 0))
+    order = np.argsort(np.concatenate([positive, negative]), kind="stable")
+    pooled = np.concatenate([positive, negative])[order]
+    # one number stands for (positives missed, negatives found), and both ends of an interval add to it
+    steps = np.concatenate([[0], np.cumsum(np.where(order < n, n + 1, -1))])
+    upto = n * (n + 1) - steps[np.searchsorted(pooled, right, side="right")]
+    cells = upto[:, None] + steps[np.searchsorted(pooled, left.ravel()).reshape(left.shape)]
+    if width < BUFFER:
+        cells[left > right[:, None]] = n * (n + 1)  # nothing is inside
+    return float(table(n).ravel()[cells].max())

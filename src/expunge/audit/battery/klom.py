@@ -13,14 +13,13 @@ from typing import Final, Literal
 import numpy as np
 
 from expunge.audit import statistics
-from expunge.audit.battery.sides import GROUPS, Arm, Group, Reading, Sides, face
+from expunge.audit.battery.sides import GROUPS, Arm, Group, Reading, Sides, face, randomness
 from expunge.audit.nulls import N_SHUFFLES
-from expunge.audit.pools import Pools
+from expunge.audit.pools import Mask, Pools
 from expunge.core.errors import BadData, BadInput, Unsupported
 from expunge.core.evidence import Evidence
 from expunge.core.policy import AuditPolicy
 from expunge.core.roles import Floats
-from expunge.core.seeds import Key
 
 Direction = Literal["2025", "2026"]
 Draws = tuple[Floats, Floats]
@@ -29,6 +28,8 @@ Draws = tuple[Floats, Floats]
 N_BINS: Final = 20
 LARGEST_MARGIN: Final = 100.0
 LEAST_SHARE: Final = 1e-5
+LEAST_VARIANCE: Final = 1e-4
+"""Of the pooled variance: a fitted normal is never narrower."""
 FEWER_SHUFFLES: Final = 50
 """Shuffles for each block that the jackknife leaves out."""
 CHUNK: Final = 256
@@ -179,54 +180,57 @@ def measure(pools: Pools, policy: AuditPolicy) -> list[Evidence]:
 def _readings(sides: Sides, arm: Arm, group: Group, policy: AuditPolicy) -> list[Evidence]:
     found: list[Evidence] = []
     for kind, (what, draw) in KINDS.items():
-        for name, over, reduce in _reductions(kind):
-            reading = _reading(f"{name}_{group}_excess@{arm}", f"{what}, {over}, less the mean of its null", sides, policy)
-            found.append(_excess(reading, sides, draw, reduce, policy))
+        found += _excesses(sides, f"{group}_excess@{arm}", (kind, what), draw, policy)
     if policy.legacy:
         name = f"klom_{group}_legacy@{arm}"
         reading = _reading(name, "published KLoM, form of 2026, 95th percentile over records", sides, policy)
-        value = _percentile(legacy(*np.split(sides.pooled, 2)))
-        _, draws = histogram_draws(sides, _generator(policy, name), N_SHUFFLES, drop_top=True)
+        value = _percentile(legacy(sides.pooled[: sides.n_models], sides.pooled[sides.n_models :]))
+        _, draws = histogram_draws(sides, randomness(policy, name), N_SHUFFLES, drop_top=True)
         note = "Two pools of one kind of model do not give zero: compare with the null."
         found.append(reading.beside(sides.compared(float(value), _percentile(draws)), note))
     return found
 
 
-def _reductions(kind: str) -> list[tuple[str, str, Callable[[Floats], Floats]]]:
-    mean = (kind, "mean over records", lambda values: np.asarray(values.mean(axis=-1)))
-    return [mean, ("klom95", "95th percentile over records", _percentile)] if kind == "klom" else [mean]
+def _mean(values: Floats) -> Floats:
+    return np.asarray(values.mean(axis=-1))
 
 
 def _percentile(values: Floats) -> Floats:
     return np.asarray(np.percentile(values, 95, axis=-1))
 
 
-def _excess(
-    reading: Reading,
+def _excesses(
     sides: Sides,
+    where: str,
+    kind: tuple[str, str],
     draw: Callable[[Sides, np.random.Generator, int], Draws],
-    reduce: Callable[[Floats], Floats],
     policy: AuditPolicy,
-) -> Evidence:
-    def centred(part: Sides, n_shuffles: int) -> tuple[float, Floats]:
-        value, draws = draw(part, _generator(policy, reading.name), n_shuffles)
-        return float(reduce(value)), reduce(draws)
+) -> list[Evidence]:
+    """Return the mean over records less that of its null; of KLoM the 95th percentile as well."""
+    short, what = kind
+    over = {short: ("mean", _mean)} | ({"klom95": ("95th percentile", _percentile)} if short == "klom" else {})
 
-    def without(models: statistics.Positions) -> float:
-        value, draws = centred(sides.keeping(models), FEWER_SHUFFLES)
-        return value - float(draws.mean())
+    def drawn(part: Sides, n_shuffles: int) -> Draws:
+        return draw(part, randomness(policy, f"likeness.{short}_{where}"), n_shuffles)
 
-    compared = sides.compared(*centred(sides, N_SHUFFLES))
-    estimate = statistics.jackknife(len(sides), policy.n_blocks, without, compared.excess)
-    return reading.excess(compared, estimate, alpha=policy.alpha)
+    def centred(values: Floats, draws: Floats) -> list[float]:
+        return [float(reduce(values) - reduce(draws).mean()) for _, reduce in over.values()]
+
+    everyone, left_out = np.arange(len(sides)), statistics.blocks(len(sides), policy.n_blocks)
+    parts = (sides.keeping(np.delete(everyone, block)) for block in left_out)
+    without = np.array([centred(*drawn(part, FEWER_SHUFFLES)) for part in parts])
+    values, draws = drawn(sides, N_SHUFFLES)
+    found = []
+    for i, (name, (words, reduce)) in enumerate(over.items()):
+        compared = sides.compared(float(reduce(values)), reduce(draws))
+        estimate = statistics.of_deletions(compared.excess, without[:, i], [len(b) for b in left_out])
+        reading = _reading(f"{name}_{where}", f"{what}, {words} over records, less the mean of its null", sides, policy)
+        found.append(reading.excess(compared, estimate, policy.alpha))
+    return found
 
 
 def _reading(name: str, estimator: str, sides: Sides, policy: AuditPolicy) -> Reading:
     return Reading(f"likeness.{name}", estimator, len(sides.records), sides.n_models, policy.seeds)
-
-
-def _generator(policy: AuditPolicy, name: str) -> np.random.Generator:
-    return Key.public(policy.seeds[0]).generator(name)
 
 
 def _clipped(margins: Floats) -> Floats:
@@ -274,7 +278,7 @@ def _normalised_divergence(p: Floats, q: Floats) -> Floats:
         return np.asarray(rel_entr(p, q).sum(axis=1))
 
 
-def _compressed_sums(terms: Floats, where: statistics.Positions) -> Floats:
+def _compressed_sums(terms: Floats, where: Mask) -> Floats:
     """Return row sums of the chosen terms, added in the order in which they would be without the others."""
     order = np.argsort(~where, axis=1, kind="stable")
     moved, lengths = np.take_along_axis(terms, order, 1), where.sum(axis=1)
@@ -286,12 +290,12 @@ def _compressed_sums(terms: Floats, where: statistics.Positions) -> Floats:
 
 
 def _gaussian(mean_a: Floats, mean_r: Floats, var_a: Floats, var_r: Floats) -> Floats:
-    least = 1e-12 * np.maximum(1.0, np.maximum(mean_a**2, mean_r**2))
+    least = LEAST_VARIANCE * ((var_a + var_r) / 2 + (mean_a - mean_r) ** 2 / 4) + 1e-300
     a, r = np.maximum(var_a, least), np.maximum(var_r, least)
     return np.asarray((np.log(r / a) + (a + (mean_a - mean_r) ** 2) / r - 1) / 2)
 
 
-def _observed_first(sides: Sides, generator: np.random.Generator, n_shuffles: int) -> statistics.Positions:
+def _observed_first(sides: Sides, generator: np.random.Generator, n_shuffles: int) -> Mask:
     """Return the true labels and draws of shuffled ones below each other, shape (1 + n_shuffles, units)."""
     drawn = sides.shuffled(generator, n_shuffles)
     observed = np.arange(drawn.shape[1]) < drawn.shape[1] // 2
@@ -302,7 +306,7 @@ def _chunks(n: int) -> list[slice]:
     return [slice(start, start + CHUNK) for start in range(0, n, CHUNK)]
 
 
-def _shuffled_chunk(bins: statistics.Positions, units: statistics.Positions, labels: statistics.Positions) -> Floats:
+def _shuffled_chunk(bins: statistics.Positions, units: statistics.Positions, labels: Mask) -> Floats:
     """Return `_divergence` of some records under each row of labels, shape (rows, records)."""
     n = bins.shape[1]
     cells = np.zeros((labels.shape[1], n, N_BINS), np.float32)
@@ -310,4 +314,5 @@ def _shuffled_chunk(bins: statistics.Positions, units: statistics.Positions, lab
     cells[units[row, column], column, bins[row, column] - 1] = 1
     flat = cells.reshape(len(cells), -1)
     arm = (labels.astype(np.float32) @ flat).reshape(-1, n, N_BINS)
-    return _divergence(arm, cells.sum(axis=0) - arm)
+    reference = cells.sum(axis=0) - arm
+    return _divergence(arm.astype(np.float64), reference.astype(np.float64))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from expunge.audit.battery.games import Arena, Attack, Rated, Split, is_few, measures_of, rate
+from expunge.audit.battery.redraw import Redrawn, redraw
 from expunge.audit.pools import ARMS, Codes, Pool, Pools, World
 from expunge.audit.statistics import Estimate
 from expunge.core import estimates
@@ -41,6 +42,8 @@ def arena(pools: Pools, world: World, others: Iterable[World], policy: AuditPoli
 
 
 def _signals(pool: Pool, pairs: Codes) -> Pool:
+    if np.array_equal(pool.pairs, pairs):
+        return Pool(pool.world, pool.roles, pool.truth, pool.pairs, given=pool.phi)
     order = np.argsort(pool.pairs, kind="stable")
     at = order[np.searchsorted(pool.pairs[order], pairs)]
     return Pool(pool.world, pool.roles[at], pool.truth, pool.pairs[at], given=pool.phi[at])
@@ -62,6 +65,8 @@ class _Writing:
     policy: AuditPolicy
     attack: Attack
     played: dict[tuple[World, bytes], Found] = field(default_factory=dict, repr=False)
+    nulls: dict[bytes, dict[str, Redrawn]] = field(default_factory=dict, repr=False)
+    grounds: dict[tuple[World, ...], Arena] = field(default_factory=dict, repr=False)
 
     def evidence(self) -> Iterator[Evidence]:
         for measure, fpr in measures_of(self.attack, self.policy).items():
@@ -70,10 +75,15 @@ class _Writing:
             for world in AUDITED:
                 yield self._excess(measure, fpr, world)
 
+    def _ground(self, world: World, *others: World) -> Arena:
+        key = (world, *others)
+        if key not in self.grounds:
+            self.grounds[key] = arena(self.pools, world, others, self.policy)
+        return self.grounds[key]
+
     def _rated(self, world: World, partner: World | None = None) -> Rated:
         """Return what the attack gives on an arm, cut to the pairs that it shares with a partner."""
-        others = [*self.attack.needs, *([partner] if partner else [])]
-        ground = arena(self.pools, world, others, self.policy)
+        ground = self._ground(world, *self.attack.needs, *([partner] if partner else []))
         key = (world, ground.target.pairs.tobytes())
         if key not in self.played:
             try:
@@ -89,43 +99,60 @@ class _Writing:
         name = f"membership.{self.attack.name}_{measure}@{world}"
         try:
             rated = self._rated(world)
-            estimate = rated.estimate(measure)
+            estimate = self._settled(measure, rated.estimate(measure))
             null = self._control(measure) if world == "after" else None
         except (BadInput, Unsupported) as error:
             return Evidence.missing(name, error.message)
-        return self._record(name, rated, fpr, _share(estimate), null=null)
+        return self._record(name, rated, fpr, estimate, null=null)
+
+    def _settled(self, measure: str, estimate: Estimate, partner: World | None = None, n_pools: int = 1) -> Estimate:
+        """Return an estimate with the null's part of its variance counted once, where as many references give it."""
+        if not self.attack.redrawn:
+            return estimate
+        try:
+            ground = self._ground("reference", *([partner] if partner else []))
+            key = ground.target.pairs.tobytes()
+            if key not in self.nulls:
+                self.nulls[key] = redraw(self.attack, ground, self.policy)
+        except (BadInput, Unsupported):
+            return estimate
+        null = self.nulls[key].get(measure)
+        return estimate if null is None or len(ground.target) != estimate.n else null.settled(estimate, n_pools)
 
     def _control(self, measure: str) -> Null | None:
         try:
-            value, low, high, n = _share(self._rated("reference").estimate(measure))
+            estimate = self._settled(measure, self._rated("reference").estimate(measure))
         except (BadInput, Unsupported):
             return None
+        value, low, high, n = _share(estimate)
         return Null(what="reference", value=value, low=low, high=high, n=n)
 
     def _excess(self, measure: str, fpr: float, world: World) -> Evidence:
         name = f"membership.{self.attack.name}_{measure}_excess@{world}"
         try:
             rated, reference = self._rated(world, "reference"), self._rated("reference", world)
-            found = rated.estimate(measure, less=reference)
-            control = reference.estimate(measure)
+            found = self._settled(measure, rated.estimate(measure, less=reference), world, n_pools=2)
+            control = self._settled(measure, reference.estimate(measure), world)
         except (BadInput, Unsupported) as error:
             return Evidence.missing(name, error.message)
         return self._record(
             name,
             rated,
             fpr,
-            found.interval(bounds=(-1.0, 1.0)),
+            found,
             p_value=found.p_value(self.attack.harmful),
             power=found.detectable(self.policy.alpha, self.policy.power),
             null=between_references(control),
         )
 
-    def _record(self, name: str, rated: Rated, fpr: float, interval: Interval, **more: Any) -> Evidence:
-        compared = f"; {name.rsplit('@')[1]} − reference, in pairs of models" if "_excess@" in name else ""
-        count = len(rated.sizes)
+    def _record(self, name: str, rated: Rated, fpr: float, found: Estimate, **more: Any) -> Evidence:
+        count, excess = len(rated.sizes), "_excess@" in name
+        interval = found.interval(bounds=(-1.0, 1.0)) if excess else _share(found)
+        compared = f"; {name.rsplit('@')[1]} − reference, in pairs of models" if excess else ""
+        once = "" if found.degrees == count - 1 else ", pairs of models counted once (redrawn labels)"
         return Evidence(
             name=name,
-            estimator=f"{self.attack.how}{compared}; 95 % jackknife over {count} blocks of models",
+            estimator=f"{self.attack.how}{compared}; 95 % jackknife over {count} blocks of models{once}",
             value=interval.value,
             low=interval.low,
             high=interval.high,
@@ -145,10 +172,15 @@ def few_negatives(n_negatives: int, fpr: float) -> str | None:
     return f"Only {n_negatives} negatives: the false positive rate behind the nominal {fpr:.2g} is barely known."
 
 
-def between_references(reference: Estimate) -> Null:
-    """Return what the excess of one more retrained pool would be: 0, with √2 times the reference's own error."""
+def between_references(reference: Estimate) -> Null | None:
+    """Return what the excess of one more retrained pool would be: 0, with √2 times the reference's own error.
+
+    None where the reference has no error of its own, as one that is compared with itself.
+    """
+    if reference.se == 0:
+        return None
     _, low, high, n = replace(reference, value=0.0, se=float(np.sqrt(2)) * reference.se).interval()
-    return Null(what="retrain − retrain (√2 × the reference's jackknife error)", value=0.0, low=low, high=high, n=n)
+    return Null(what="retrain − retrain (√2 × the error of the reference)", value=0.0, low=low, high=high, n=n)
 
 
 def _share(estimate: Estimate) -> Interval:

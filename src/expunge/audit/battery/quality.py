@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from expunge.audit import statistics
+from expunge.audit.battery.composites import accuracies
 from expunge.audit.battery.grid import CAP, grid_epsilons, table
-from expunge.audit.battery.sides import Arm, Reading, Sides, face
+from expunge.audit.battery.sides import Arm, Reading, Sides, face, randomness
 from expunge.audit.nulls import N_SHUFFLES, Compared
 from expunge.audit.pools import Mask, Pools
 from expunge.audit.statistics import Positions
@@ -24,7 +25,8 @@ from expunge.core.errors import BadData, BadInput, Unsupported
 from expunge.core.evidence import Evidence
 from expunge.core.policy import AuditPolicy
 from expunge.core.roles import Floats
-from expunge.core.seeds import Key
+
+Counts = npt.NDArray[np.int16]
 
 FEWER_SHUFFLES: Final = 40
 """Shuffles for each block that the jackknife leaves out."""
@@ -146,7 +148,8 @@ def measure(pools: Pools, policy: AuditPolicy) -> list[Evidence]:
     """
     found: list[Evidence] = []
     for arm in ("after", "before"):
-        names = [f"forgetting_{what}@{arm}" for what in ("quality_ratio", "epsilon_excess", "quality_legacy")]
+        forms = ("quality_ratio", "epsilon_excess", *(("quality_legacy", "score_legacy") if policy.legacy else ()))
+        names = [f"forgetting_{form}@{arm}" for form in forms]
         try:
             sides = face(pools, arm, "forgotten")
             found += _corrected(sides, names, policy)
@@ -180,7 +183,7 @@ def _corrected(sides: Sides, names: list[str], policy: AuditPolicy) -> list[Evid
 
 
 def _ours(sides: Sides, policy: AuditPolicy, n_shuffles: int) -> tuple[Floats, Floats]:
-    generator = Key.public(policy.seeds[0]).generator("likeness.forgetting_quality")
+    generator = randomness(policy, "likeness.forgetting_quality")
     return epsilons(*np.split(sides.pooled, 2)), shuffled_epsilons(sides, generator, n_shuffles)
 
 
@@ -189,7 +192,7 @@ def _legacy(pools: Pools, sides: Sides, arm: Arm, policy: AuditPolicy) -> list[E
     compared = sides.compared(f, _grid_null(sides, policy))
     name, what = f"forgetting_quality_legacy@{arm}", "forgetting quality F of the published grid of thresholds"
     note = "A perfect result is not 1: compare with the null."
-    found = [_reading(name, what, sides, policy).beside(compared, note)]
+    found = [_reading(name, what, sides, policy).beside(compared, note, (0.0, 1.0))]
     name = f"forgetting_score_legacy@{arm}"
     try:
         factor = accuracy_ratio(pools, arm)
@@ -206,12 +209,12 @@ def accuracy_ratio(pools: Pools, arm: Arm) -> float:
         Unsupported: predicted classes are missing.
         BadInput: the retrained models are never right, or nothing was kept or held out.
     """
-    from expunge.audit.battery.composites import accuracies
-
     ours, theirs = accuracies(pools.need(arm)), accuracies(pools.need("reference"))
     shares = [(float(a.mean()), float(b.mean())) for a, b in ((ours.kept, theirs.kept), (ours.holdout, theirs.holdout))]
     if not all(np.isfinite(a) and b > 0 for a, b in shares):
-        raise BadInput("the ratio of accuracies needs kept and holdout records that retrained models get right at times")
+        raise BadInput(
+            "the ratio of accuracies needs kept and holdout records that retrained models get right at times"
+        )
     return float(np.prod([a / b for a, b in shares]))
 
 
@@ -220,7 +223,7 @@ def _grid_null(sides: Sides, policy: AuditPolicy) -> Floats:
     n_shuffles = 20
     step = max(1, int(np.ceil(sides.pooled.shape[1] * n_shuffles / GRID_CELLS)))
     records = np.arange(0, sides.pooled.shape[1], step)
-    labels = sides.shuffled(Key.public(policy.seeds[0]).generator("likeness.forgetting_grid"), n_shuffles)
+    labels = sides.shuffled(randomness(policy, "likeness.forgetting_grid"), n_shuffles)
     pooled, units = sides.pooled[:, records], sides.units[:, records]
     found = []
     for row in labels:
@@ -270,7 +273,7 @@ def _peakier(values: Floats, is_arm: Mask) -> tuple[Mask, Mask]:
     return np.where(arm <= other, is_arm, ~is_arm), degenerate
 
 
-def _others(ranked: Ranked, peaky: Mask) -> tuple[Positions, Positions]:
+def _others(ranked: Ranked, peaky: Mask) -> tuple[Counts, Counts]:
     """Return how many signals of the other pool lie below, and up to, each of the peakier one, two (N, columns)."""
     n = len(peaky) // 2
     before = np.zeros((len(peaky) + 1, peaky.shape[1]), np.int16)

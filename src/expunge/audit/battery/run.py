@@ -12,8 +12,29 @@ from expunge.core.evidence import Evidence
 from expunge.core.policy import AuditPolicy, ControlKind
 from expunge.core.verdict import ControlRun
 
-ALL: Final = ("utility", "membership", "likeness")
-"""The measures, by the name of their file in this folder; reports keep this order."""
+GIVES: Final[dict[str, tuple[str, ...]]] = {
+    "accuracy": ("utility.",),
+    "ulira": ("membership.ulira_", "membership.lira_"),
+    "records": ("likeness.record_test",),
+    "epsilon": ("likeness.epsilon_lower_bound",),
+    "rmia": ("membership.rmia_",),
+    "population": ("membership.population_",),
+    "iam": ("membership.iam_",),
+    "ruli": ("membership.ruli_",),
+    "portfolio": ("membership.portfolio_",),
+    "bystanders": ("bystanders.",),
+    "likeness": ("likeness.agreement_", "likeness.phi_", "likeness.logit_"),
+    "outputs": ("likeness.js_", "likeness.activation_"),
+    "untrained": ("likeness.zrf",),
+    "quality": ("likeness.forgetting_",),
+    "klom": ("likeness.klom", "likeness.gaussian_kl_", "likeness.energy_"),
+    "composites": ("composite.",),
+    "legacy_attacks": ("membership.svc_", "membership.entropy_", "membership.shokri_"),
+}
+"""Measure, by the name of its file in this folder → how the names of its evidence begin."""
+
+ALL: Final = tuple(GIVES)
+"""The measures; reports keep this order."""
 
 KINDS: Final[tuple[ControlKind, ...]] = get_args(ControlKind)
 """A control is named by its kind, with or without more behind a space: ``retrain``, ``retrain 2``, ``random init``."""
@@ -54,19 +75,25 @@ def run_controls(pools: Pools, policy: AuditPolicy, measures: Sequence[str] = AL
     Args:
         pools: of the audit; those of its `controls` that are named by a kind are run (see `KINDS`).
         policy: as for `run`; legacy forms are left out.
-        measures: as for `run`.
+        measures: as for `run`; only those run that answer a question of the policy.
 
-    Cost: that of `run`, once a control.
+    Cost: that of those measures, once a control.
     """
-    plain = policy.model_copy(update={"legacy": False})
+    plain, needed = policy.model_copy(update={"legacy": False}), [m for m in measures if answers(m, policy)]
     before = pools.get("before")
     given: dict[str, Pool] = ({} if before is None else {"no-op": before}) | pools.controls
     kinds = {name: next((k for k in KINDS if name.split(" ")[0] == k), None) for name in given}
     return tuple(
-        ControlRun(kind=kind, evidence=run(pools.judging(given[name]), plain, measures))
+        ControlRun(kind=kind, evidence=run(pools.judging(given[name]), plain, needed))
         for name, kind in kinds.items()
         if kind is not None
     )
+
+
+def answers(measure: str, policy: AuditPolicy) -> bool:
+    """Say whether a measure gives evidence on a question of the policy; of one that is not ours it may."""
+    asked = [name for q in (*policy.questions, *policy.watches) for name in (q.evidence, q.worst) if name]
+    return measure not in GIVES or any(name.startswith(GIVES[measure]) for name in asked)
 
 
 def _measured(name: str, pools: Pools, policy: AuditPolicy) -> list[Evidence]:

@@ -1,4 +1,4 @@
-"""``Sides``: the signals of two pools for the same records, a common number of models a side, and their labels shuffled.
+"""``Sides``: the signals of two pools for the same records, as many models a side for each, and their labels shuffled.
 
 The measures of pools (M18, M19, M20) ask of each record how its signal is distributed over models that forgot it and
 over models retrained without it. Which models those are differs from record to record where each model has forgotten
@@ -7,7 +7,7 @@ records of its own; here every record gets the same number of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Literal
 
@@ -16,10 +16,13 @@ import numpy.typing as npt
 
 from expunge.audit.nulls import Compared
 from expunge.audit.pools import FORGOTTEN, KEPT, NEVER, POPULATION, Mask, Pool, Pools
-from expunge.audit.statistics import Estimate, Positions
+from expunge.audit.statistics import Estimate, Harmful, Positions
 from expunge.core.errors import Unsupported
-from expunge.core.evidence import Evidence
+from expunge.core.estimates import Interval
+from expunge.core.evidence import Evidence, Null
+from expunge.core.policy import AuditPolicy
 from expunge.core.roles import Floats
+from expunge.core.seeds import Key
 
 Arm = Literal["before", "after"]
 Group = Literal["forgotten", "kept", "holdout"]
@@ -114,7 +117,8 @@ class Sides:
         )
 
     def compared(self, value: float, draws: Floats) -> Compared:
-        """Return a measure beside its null by shuffled labels."""
+        """Return a measure beside its null by shuffled labels; draws that differ from it by rounding only equal it."""
+        draws = np.where(np.isclose(draws, value, rtol=1e-9, atol=1e-12), value, draws)
         what = "labels swapped within pairs of models" if self.paired else "labels of the pooled models permuted"
         return Compared(value, draws, what, "rank")
 
@@ -139,9 +143,7 @@ def face(pools: Pools, arm: Arm, group: Group, fewest: int = FEWEST_MODELS) -> S
             f"no record is {group} in {fewest} models {arm} and {fewest} references or more; {most} at most. "
             "Train more models, or let all of them forget the same records"
         )
-    return Sides(
-        ours.phi[:, found], theirs.phi[:, found], used[:, found], used_theirs[:, found], found, paired
-    )
+    return Sides(ours.phi[:, found], theirs.phi[:, found], used[:, found], used_theirs[:, found], found, paired)
 
 
 def _pair(pools: Pools, arm: Arm) -> tuple[Pool, Pool, bool]:
@@ -162,6 +164,7 @@ class Reading:
         n: records it rests on.
         n_models: models a side.
         seeds: of the randomness.
+        unit: what n counts.
     """
 
     name: str
@@ -169,28 +172,31 @@ class Reading:
     n: int
     n_models: int
     seeds: tuple[str, ...] = ()
+    unit: str = "records"
 
-    def excess(self, compared: Compared, estimate: Estimate, alpha: float = 0.05) -> Evidence:
+    def excess(
+        self, compared: Compared, estimate: Estimate, alpha: float = 0.05, harmful: Harmful = "higher"
+    ) -> Evidence:
         """Return a measure less the mean of its null, with its jackknife interval, p-value and power."""
-        value, low, high, _ = estimate.interval()
         draws = compared.draws - compared.draws.mean()
-        return Evidence(
-            name=self.name,
-            estimator=self.estimator,
-            value=value,
-            low=low,
-            high=high,
-            n=self.n,
-            n_models=self.n_models,
-            null=Compared(compared.excess, draws, compared.what, compared.form).null,
-            p_value=compared.p_value("higher"),
-            power=detectable(compared, alpha),
-            seeds=self.seeds,
-        )
+        shifted = Compared(compared.excess, draws, compared.what, compared.form)
+        return self._tested(shifted, estimate.interval(), alpha, harmful)
 
     def ratio(self, compared: Compared, estimate: Estimate, alpha: float = 0.05) -> Evidence:
         """Return a ratio to the mean of its null, lower = worse, with jackknife interval, p-value and power."""
-        value, low, high, _ = estimate.interval(bounds=(0.0, np.inf))
+        return self._tested(compared, estimate.interval(bounds=(0.0, np.inf)), alpha, "lower")
+
+    def beside(
+        self, compared: Compared, note: str | None = None, bounds: tuple[float, float] = (0.0, np.inf)
+    ) -> Evidence:
+        """Return a measure as it is, beside its null; the null's spread is its interval."""
+        spread = Estimate(compared.value, compared.estimate.se, compared.estimate.degrees, compared.n)
+        wide = replace(self, estimator=f"{self.estimator}; interval from the spread of its null")
+        return wide.plain(spread.interval(bounds=bounds), compared.null, note)
+
+    def plain(self, interval: Interval, null: Null | None = None, note: str | None = None) -> Evidence:
+        """Return a measure with its interval, beside a null if there is one; no test is made."""
+        value, low, high, _ = interval
         return Evidence(
             name=self.name,
             estimator=self.estimator,
@@ -198,29 +204,21 @@ class Reading:
             low=low,
             high=high,
             n=self.n,
+            unit=self.unit,
             n_models=self.n_models,
-            null=compared.null,
-            p_value=compared.p_value("lower"),
-            power=detectable(compared, alpha),
-            seeds=self.seeds,
-        )
-
-    def beside(self, compared: Compared, note: str | None = None) -> Evidence:
-        """Return a measure as it is, beside its null; the null's spread is its interval."""
-        spread = Estimate(compared.value, compared.estimate.se, compared.estimate.degrees, compared.n)
-        value, low, high, _ = spread.interval()
-        return Evidence(
-            name=self.name,
-            estimator=f"{self.estimator}; interval from the spread of its null",
-            value=value,
-            low=low,
-            high=high,
-            n=self.n,
-            n_models=self.n_models,
-            null=compared.null,
+            null=null,
             seeds=self.seeds,
             note=note,
         )
+
+    def _tested(self, compared: Compared, interval: Interval, alpha: float, harmful: Harmful) -> Evidence:
+        tested = {"p_value": compared.p_value(harmful), "power": detectable(compared, alpha)}
+        return self.plain(interval, compared.null).model_copy(update=tested)
+
+
+def randomness(policy: AuditPolicy, purpose: str) -> np.random.Generator:
+    """Return the randomness of one measure, by the policy's seeds and the measure's name."""
+    return Key.public("/".join(policy.seeds)).generator(purpose)
 
 
 def detectable(compared: Compared, alpha: float = 0.05, power: float = 0.8) -> float:

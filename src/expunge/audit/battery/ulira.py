@@ -1,8 +1,8 @@
 """M11 LiRA and M12 U-LiRA: each record's signal under two worlds as two normals, and their likelihood ratio.
 
-M12 asks what unlearning leaves: *was* = learnt and then forgotten, *never* = never learnt, both after the same pipeline.
-M11 asks what an attacker finds who only has shadows of the model before. Every model is scored by normals that were
-fitted to other models.
+M12 asks what unlearning leaves: *was* = learnt and then forgotten, *never* = never learnt, both after the same
+pipeline. M11 asks what an attacker finds who only has shadows of the model before. Every model is scored by normals
+that were fitted to other models.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class ULira:
         floor: smallest standard deviation; None = 0.1 for ``record``, else next to nothing.
 
     Guarantee: none; an empirical measurement. For a retrained pool the AUC is ½ in expectation, whatever the variance.
+        On the scene `stack` (128 models, one seed) the original's AUC is 0.699 pooled, 0.697 shrunk, 0.693 by record,
+        and pooled leads from 16 models on.
     Cost: a few passes over (models × records) numbers for each block of the jackknife.
     Source: M12; Hayes et al. (2024), Carlini et al. (2022). We score held-out models only, against records that were
         never learnt, and records that no fitted model holds on a side are left out. B5: the public code scores what it
@@ -110,7 +112,7 @@ def _score(phi: Floats, was: Normals, never: Normals, attack: ULira | Lira) -> F
 def ulira(variance: Variance = "pooled") -> Attack:
     """Return M12 on forgotten records: the primary."""
     how = f"U-LiRA, {variance} variance, cross-fitted: forgotten against never learnt"
-    return Attack("ulira", how, ULira(variance=variance).play, MEASURES, fewest=FEWEST_MODELS)
+    return Attack("ulira", how, ULira(variance=variance).play, MEASURES, fewest=FEWEST_MODELS, redrawn=True)
 
 
 def ulira_kept(variance: Variance = "pooled") -> Attack:

@@ -8,7 +8,8 @@ from typing import ClassVar
 from torch import nn
 
 from expunge.models.descent import Pace
-from expunge.unlearners.method import Method
+from expunge.models.network import Schedule, factors
+from expunge.unlearners.method import Method, Needs
 from expunge.unlearners.scene import Scene
 
 
@@ -22,6 +23,7 @@ class Finetune(Method):
         momentum: of the steps.
         decay: weight decay.
         batch: records a step.
+        schedule: of the rate, as of `Network`.
 
     Guarantee: empirical, and a weak one: what is forgotten fades at the pace of ordinary drift.
     Cost: epochs · kept samples, forward and backward.
@@ -29,6 +31,7 @@ class Finetune(Method):
         within .03 of the original's (K03).
     """
 
+    needs: ClassVar[frozenset[Needs]] = frozenset({"kept"})
     stacks: ClassVar[bool] = True
 
     epochs: int = 10
@@ -36,6 +39,17 @@ class Finetune(Method):
     momentum: float = 0.9
     decay: float = 5e-4
     batch: int = 64
+    schedule: Schedule = "constant"
+
+    @classmethod
+    def starter(cls) -> Finetune:
+        """Return the setting of the NeurIPS 2023 competition's starting kit."""
+        return cls(epochs=5, rate=0.1, schedule="cosine")
+
+    @classmethod
+    def ssd(cls) -> Finetune:
+        """Return the setting of the SSD harness: one cycle, up and down."""
+        return cls(epochs=5, rate=0.02, schedule="peak")
 
     def passes(self, kept: int, forgotten: int) -> int:
         """Return how many samples' gradients are taken."""
@@ -43,6 +57,6 @@ class Finetune(Method):
 
     def change(self, scene: Scene) -> nn.Module:
         """Return the module after; the one before is untouched."""
-        pace = Pace("sgd", self.rate, momentum=self.momentum, decay=self.decay)
-        after = scene.descend(scene.module, scene.stream("kept", self.epochs, self.batch), scene.own, pace)
-        return scene.recalibrated(after)
+        stream = scene.stream("kept", self.epochs, self.batch)
+        pace = Pace("sgd", self.rate, self.momentum, self.decay, schedule=factors(self.schedule, len(stream)))
+        return scene.recalibrated(scene.descend(scene.module, stream, scene.own, pace))

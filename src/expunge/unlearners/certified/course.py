@@ -14,7 +14,7 @@ from expunge.core.request import ForgetRequest
 from expunge.models.heads.model import HeadModel, Parting
 
 
-class Method(Protocol):
+class HeadMethod(Protocol):
     """What a certified unlearner of heads knows, beside its numbers."""
 
     @property
@@ -52,7 +52,7 @@ class Method(Protocol):
         ...
 
 
-def served(method: Method, deployment: Deployment) -> tuple[HeadModel, Budget]:
+def served(method: HeadMethod, deployment: Deployment) -> tuple[HeadModel, Budget]:
     """Return the model that a method serves, and its budget.
 
     Raises:
@@ -98,14 +98,14 @@ def since_fit(model: HeadModel) -> tuple[int, int]:
     raise Unsupported("the ledger is broken: it has no fit", hint="Use retrain.")
 
 
-def promised(method: Method, deployment: Deployment) -> Guarantee:
+def promised(method: HeadMethod, deployment: Deployment) -> Guarantee:
     """Return the certified guarantee that one deletion more would come with; with a public key an empirical one."""
     model, budget = served(method, deployment)
     method.passes(model, 1, budget)
     return model.certificate(budget)
 
 
-def predicted(method: Method, deployment: Deployment, request: ForgetRequest) -> Prediction:
+def predicted(method: HeadMethod, deployment: Deployment, request: ForgetRequest) -> Prediction:
     """Return what a run will cost; a few passes are timed by what the fit took."""
     model, budget = served(method, deployment)
     ids = deployment.targets(request)
@@ -121,7 +121,7 @@ def predicted(method: Method, deployment: Deployment, request: ForgetRequest) ->
     return again.model_copy(update={**timed, "records_read": model.kept.n - parting.m if passes else 0, "why": why})
 
 
-def carried_out(method: Method, deployment: Deployment, request: ForgetRequest) -> Outcome:
+def carried_out(method: HeadMethod, deployment: Deployment, request: ForgetRequest) -> Outcome:
     """Return the deployment whose model took the records out; the certificate is asked of the new version itself.
 
     Raises:
