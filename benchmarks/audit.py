@@ -59,7 +59,8 @@ def loop_epsilon(after: Any, reference: Any) -> float:
 
 
 def loop_rates(fnr: Any, fpr: Any) -> float:
-    """Return ε of one guess: 50 without any error, left out with one kind alone, else the larger branch."""
+    """Return ε of one guess: 50 without any error, left out with one kind alone, else the larger branch; in float32."""
+    fnr, fpr = np.float32(fnr), np.float32(fpr)
     if fnr == 0 and fpr == 0:
         return 50.0
     if fnr == 0 or fpr == 0:

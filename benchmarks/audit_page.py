@@ -67,9 +67,9 @@ def scorer_lines(found: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]
         "## Forgetting quality (NeurIPS 2023)",
         "",
         f"One record, {found['n_models']} + {found['n_models']} models of two equal normal pools. The loop is the"
-        " published rule, written out as it stands. The grid differs from it by"
-        f" {found['largest_difference']:.0e} at most; the exact sweep finds no less in any record, and sees"
-        " intervals that it steps over.",
+        " published rule, written out as it stands. The largest difference between it and the grid is"
+        f" {found['largest_difference']:g}; the exact sweep finds no less in any record, and sees intervals that"
+        " the grid steps over.",
         *table(("way", "milliseconds a record", "against the loop"), pace),
         "",
         "F of two pools of the *same* kind of models, where a perfect unlearning should score 1. F/F_null is what the"
@@ -80,7 +80,8 @@ def scorer_lines(found: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]
         "",
         f"Asked for: 100 times the speed of the loop ({found['loop_ms'] / found['grid_ms']:,.0f} times), and F of equal"
         f" pools within 0.03 of what is known: {'not so for ' + '; '.join(far) if far else 'so it is'}. The known"
-        f" figures rest on few records, ours on {rows[0]['n_records']:,}; grid and loop are the same rule to six digits.",
+        f" figures rest on few records, ours on {rows[0]['n_records']:,}; grid and loop are the same rule to six"
+        " digits.",
     ]
 
 

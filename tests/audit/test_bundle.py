@@ -239,6 +239,7 @@ MALFORMED = {
     "an unknown field": put(extra=1),
     "a field is missing": told(lambda d: d.pop("n_classes") and None),
     "no classes": put(n_classes=0),
+    "one class, where every answer is right": put(n_classes=1),
     "a million million classes": put(n_classes=10**12),
     "classes as text": put(n_classes="many"),
     "another signal": put(signal="embeddings"),

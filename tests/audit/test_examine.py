@@ -67,6 +67,22 @@ def test_observations_are_those_of_the_equivalence_test():
     assert clean.mean() == pytest.approx(0.8, abs=0.01)
 
 
+def test_the_plan_says_which_questions_will_hardly_be_answered(monkeypatch):
+    """Hours of training for a question that could never be answered would be a bad surprise."""
+
+    def noted(*scene):
+        return {a.question: a.note for a in preparation.plan(QUICK, *scene).asked if a.note}
+
+    monkeypatch.setattr(worlds, "MODELS", {"quick": (16, 16), "full": (128, 128)})
+    assert "--forget" in noted()["records"]
+    assert set(noted(scene_of())) == {"records", "residue"}
+    assert "Centroids cannot go on training" in noted(scene_of())["residue"]
+    together = scene_of(forget=range(12))
+    assert set(noted(together)) == {"residue"}  # 8 of 16 models forget them
+    full = preparation.plan(AuditPolicy(budget="full"))
+    assert [a.note for a in full.asked] == [""] * 5
+
+
 def test_a_timed_plan_fits_one_model():
     learner, method = Centroids(), Again()
     planned = preparation.plan(QUICK, scene_of(learner), method)

@@ -129,17 +129,41 @@ def test_failing_on_inconclusive_fails_on_all_that_is_worse() -> None:
 
 
 @pytest.mark.usefixtures("no_figures")
-def test_a_policy_that_was_loosened_is_invalid(cli: Run, store: Path, tmp_path: Path) -> None:
-    """V7."""
-    out, loose = tmp_path / "audit", tmp_path / "loose.json"
+def test_a_policy_that_was_loosened_is_refused_before_any_model_is_made(cli: Run, store: Path, tmp_path: Path) -> None:
+    """V7: it would be invalid, once everything is trained; a tighter one goes on."""
+    out, other = tmp_path / "audit", tmp_path / "other.json"
     cli("audit", "plan", "--budget", "quick", "--out", out)
-    looser = [q.as_json() | {"margin": 0.5} for q in AuditPolicy().questions]
-    loose.write_text(json.dumps({"questions": looser, "budget": "quick"}))
-    found = json.loads(cli("audit", "run", store, "--out", out, "--policy", loose, "--jobs", 1, "--json"))
-    assert found["verdict"]["overall"] == "invalid"
-    cli("audit", "run", store, "--out", out, "--policy", loose, "--jobs", 1, "--fail-on", "residue", code=1)
-    loose.write_text('{"alpha": 0.9}')
-    assert "alpha" in cli("audit", "run", store, "--out", out, "--policy", loose, code=2)
+    registered = (out / "policy.json").read_bytes()
+
+    def asked(margin: float) -> str:
+        margins = [q.as_json() | {"margin": margin} for q in AuditPolicy().questions]
+        return json.dumps({"questions": margins, "budget": "quick"})
+
+    other.write_text(asked(0.5))
+    for changed, planned in ((("--policy", other), (other,)), (("--budget", "full"), ("--budget", "full"))):
+        said = cli("audit", "run", store, "--out", out, *changed, "--jobs", 1, code=2)
+        assert "another --out" in said
+        assert "another --out" in cli("audit", "plan", "--out", out, *planned, code=2)
+    assert not list((store / "cache").rglob("*.npz"))
+    other.write_text(asked(0.001))
+    found = json.loads(cli("audit", "run", store, "--out", out, "--policy", other, "--jobs", 1, "--json"))
+    assert found["verdict"]["overall"] != "invalid"
+    assert (out / "policy.json").read_bytes() == registered
+    other.write_text('{"alpha": 0.9}')
+    assert "alpha" in cli("audit", "run", store, "--out", out, "--policy", other, code=2)
+
+
+def test_what_cannot_be_served_registers_nothing(cli: Run, store: Path, tmp_path: Path) -> None:
+    """A slip must not bind the next try to the policy of the first."""
+    out, ids = tmp_path / "audit", tmp_path / "ids.txt"
+    ids.write_text("nobody")
+    cli("audit", "run", store, "--out", out, "--forget", ids, code=10)
+    cli("audit", "run", store, "--out", out, "--unlearner", "removal", code=34)
+    cli("audit", "run", store, "--out", out, "--unlearner", "typo", code=19)
+    assert "--jobs" in cli("audit", "run", store, "--out", out, "--jobs", 0, code=2)
+    cli("audit", "run", tmp_path / "nowhere", "--out", out, code=41)
+    cli("audit", "logits", tmp_path / "nowhere", "--out", out, code=2)
+    assert not out.exists()
 
 
 @pytest.mark.usefixtures("no_figures")
@@ -174,6 +198,18 @@ def test_a_malformed_bundle_is_one_error(cli: Run, tmp_path: Path) -> None:
     assert "malformed-evidence" in cli("audit", "render", tmp_path / "r.json", code=1)
 
 
+def test_the_hint_of_a_malformed_bundle_or_report_is_not_about_receipts(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "r.json").write_text(json.dumps({"schema_version": "expunge/audit/v2"}))
+    for asked, hint in (
+        (("logits", tmp_path / "b", "--out", tmp_path / "o"), "whoever wrote the bundle"),
+        (("render", tmp_path / "r.json"), "another version"),
+    ):
+        said = cli("audit", *asked, code=1)
+        assert hint in said
+        assert "receipt" not in said
+
+
 def test_auditing_the_current_model_is_what_is_meant_without_a_subcommand(cli: Run, store: Path) -> None:
     lines = [
         cli("audit", store, "--shadows", 0),
@@ -184,6 +220,8 @@ def test_auditing_the_current_model_is_what_is_meant_without_a_subcommand(cli: R
     assert "membership.loss_auc@now" in lines[0]
     assert "Usage: expunge audit now" in cli("audit", "now", "--help")
     assert "No such option" in cli("audit", store, "--shadow-models", 3, code=2)
+    assert "No such command 'rnu'" in cli("audit", "rnu", store, code=2)
+    assert "store-missing" in cli("audit", "nowhere", code=41)
 
 
 def test_every_subcommand_teaches(cli: Run) -> None:

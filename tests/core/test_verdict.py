@@ -20,6 +20,7 @@ from expunge.core.verdict import (
     NOTHING,
     SEVERITY,
     UNREGISTERED,
+    WATCHED_ONLY,
     ControlRun,
     Verdict,
     verdict_of,
@@ -287,6 +288,8 @@ def test_watched_questions_show_overshoot_and_nothing_else():
     for status in STATUSES:
         said = judged((*all_of("clean"), of_status(watch, status)), policy=policy)
         seen[status] = (said.overall, said.watched[0].status)
+        # what was found is said even where it does not decide: with predicted classes alone it is all there is
+        assert any(WATCHED_ONLY in reason for reason in said.reasons) == (status == "residue")
     assert seen.pop("overshoot") == ("overshoot", "overshoot")
     assert seen == {s: ("clean", s) for s in seen}
 

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from conftest import data_folder
 
 ROOT = Path(__file__).parents[2]

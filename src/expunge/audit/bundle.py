@@ -43,6 +43,7 @@ DESCRIPTION: Final = "bundle.json"
 LABELS: Final = "labels.npy"
 ROLES: Final = "roles.npy"
 MAX_DESCRIPTION: Final = 1 << 26
+ADVICE: Final = "Nothing was measured: ask whoever wrote the bundle for one in the layout of the manual, whole."
 LIMIT_BYTES: Final = 1 << 32
 """No array of a bundle is larger, unless the reader allows it."""
 SLACK: Final = 0.01
@@ -129,6 +130,15 @@ def read(folder: Path, limit_bytes: int = LIMIT_BYTES) -> Bundle:
 
     Cost: one pass over the files for their digests, one to read them; memory of the arrays.
     """
+    try:
+        return _read(folder, limit_bytes)
+    except MalformedEvidence as error:
+        if error.advice == error.hint:
+            error.advice = ADVICE
+        raise
+
+
+def _read(folder: Path, limit_bytes: int) -> Bundle:
     path = folder / DESCRIPTION
     if npy.regular(path) > MAX_DESCRIPTION:
         raise MalformedEvidence(f"{DESCRIPTION} is too large")
@@ -160,6 +170,11 @@ def _check_described(told: Description) -> None:
         raise MalformedEvidence("two records have the same id")
     if not set(told.files) == {LABELS, ROLES, f"{told.signal}.npz"}:
         raise MalformedEvidence(f"the files of a bundle are {LABELS}, {ROLES} and {told.signal}.npz, and no others")
+    if told.n_classes == 1 and told.signal != "phi":
+        raise MalformedEvidence(
+            "with one class every answer is right, so nothing can be measured",
+            hint="Hand over φ (phi.npz): for what has no classes, the negative loss of each record.",
+        )
     if (told.epsilon is None) != (told.claim != "certified"):
         raise MalformedEvidence("epsilon belongs to a certified claim, and only to it")
     if told.grade is not None and told.claim != "exact":

@@ -10,6 +10,7 @@ from expunge.audit.curves import SMALLEST
 from expunge.audit.pools import ARMS, FORGOTTEN, Pools
 from expunge.audit.views import Views
 from expunge.core.canonical import read_json
+from expunge.core.errors import MalformedEvidence
 from expunge.core.evidence import Evidence
 from expunge.core.finding import Finding
 from expunge.core.guarantee import Guarantee
@@ -20,6 +21,10 @@ from expunge.core.verdict import ControlRun, Verdict, verdict_of
 Audience = Literal["auditor", "public"]
 
 MAX_JSON_BYTES: Final = 1 << 26
+ADVICE: Final = (
+    "It is no report, one of another version of expunge, or one that was changed: do not rely on it, and make it again "
+    "with `expunge audit run` or `expunge audit logits`."
+)
 WITHHELD: Final = f"withheld from the public form: it rests on fewer than {SMALLEST} records"
 RECORDS: Final = frozenset({"records", "owners", "subjects", "people"})
 """Units of evidence that are people or theirs: fewer than ten of them are not published."""
@@ -220,7 +225,11 @@ def read_audit(data: bytes) -> AuditReport:
     Raises:
         MalformedEvidence: it is not one, or its verdict does not follow from its evidence.
     """
-    return AuditReport.from_json(read_json(data, MAX_JSON_BYTES))
+    try:
+        return AuditReport.from_json(read_json(data, MAX_JSON_BYTES))
+    except MalformedEvidence as error:
+        error.advice = ADVICE
+        raise
 
 
 def for_statement(report: AuditReport) -> tuple[Evidence, ...]:

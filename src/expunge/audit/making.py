@@ -75,11 +75,21 @@ def make(task: Task) -> Made:
 
     Raises:
         Unsupported: the learner or an unlearner cannot do this.
-        BadData: a model gave NaN.
+        BadData: a model gave NaN, or would have nothing to learn from.
     """
     began = time.perf_counter()
+    for row, roles in zip(task.rows, task.scene.roles(task.rows), strict=True):
+        _check_kept(row, roles)
     said = _many(task) if task.way == "many at once" else _singly(task)
     return Made(task.rows, said, time.perf_counter() - began)
+
+
+def _check_kept(row: int, roles: npt.NDArray[np.uint8]) -> None:
+    if not (roles == KEPT).any():
+        raise BadData(
+            f"model {row} of the audit would keep no record: {len(roles)} records are too few, or of too few owners",
+            hint="Each model learns about half of the owners and forgets a part of them: audit with more records.",
+        )
 
 
 def _singly(task: Task) -> dict[str, dict[str, Array]]:
@@ -119,7 +129,11 @@ def original(scene: Scene, row: int, roles: npt.NDArray[np.uint8]) -> Deployment
         scene: what it is made of.
         row: its number.
         roles: the row, shape (n,).
+
+    Raises:
+        BadData: nothing would be kept.
     """
+    _check_kept(row, roles)
     key, began = scene.key_of("before", row), time.perf_counter()
     members = scene.data.take((roles == KEPT) | (roles == FORGOTTEN))
     model = scene.learner.fit(members, key)

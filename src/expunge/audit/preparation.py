@@ -10,16 +10,19 @@ from typing import Any, Final
 
 from expunge.audit.making import original, unlearned
 from expunge.audit.pools import FORGOTTEN
-from expunge.audit.scene import Scene
+from expunge.audit.scene import MEMBERS, SHARE, Scene
 from expunge.audit.worlds import Numbers
 from expunge.core import files
 from expunge.core.errors import BadInput, MalformedEvidence
 from expunge.core.policy import AuditPolicy, Question
 from expunge.core.record import Record
-from expunge.core.roles import Unlearner
+from expunge.core.roles import Continues, Unlearner
 
 REGISTERED: Final = "policy.json"
 """The policy as it was registered, beside what the audit writes."""
+
+PAIRS_A_RECORD: Final = 6
+"""With fewer pairs of models no record can be told apart at 5 % (spec M27)."""
 
 _NORMAL: Final = NormalDist()
 
@@ -32,11 +35,13 @@ class Asked(Record):
         margin: Δ.
         n_a_side: independent observations (a record in a model) on each side that show equivalence within Δ with the
             policy's power, if there is no difference at all.
+        note: why it will hardly be answered, and what to do about it; "" where nothing stands against it.
     """
 
     question: str
     margin: float
     n_a_side: int
+    note: str = ""
 
 
 class Plan(Record):
@@ -89,9 +94,23 @@ def plan(policy: AuditPolicy, scene: Scene | None = None, unlearner: Unlearner |
         n_fits=n_fits,
         n_unlearnings=numbers.models,
         looks=tuple(numbers.stages()),
-        asked=tuple(Asked(question=q.name, margin=q.margin, n_a_side=_a_side(q, policy)) for q in policy.questions),
+        asked=tuple(_asked(q, policy, scene) for q in policy.questions),
         seconds=None if scene is None else _timed(scene, unlearner, n_fits, numbers.models),
     )
+
+
+def _asked(question: Question, policy: AuditPolicy, scene: Scene | None) -> Asked:
+    note, models = "", Numbers.of(policy).models
+    together = scene is not None and scene.asked is not None
+    pairs = models * MEMBERS * (1.0 if together else SHARE if scene is None else scene.share)
+    if question.evidence.startswith("likeness.record_test") and pairs < PAIRS_A_RECORD:
+        note = f"{pairs:.2g} of {models} models forget a record; its own test needs {PAIRS_A_RECORD}: " + (
+            "take a larger budget" if together else "take a larger budget, or name the records (--forget)"
+        )
+    if question.evidence.startswith("relearning.") and scene is not None and not isinstance(scene.learner, Continues):
+        learner = type(scene.learner).__name__
+        note = f"{learner} cannot go on training a model: not measured, so not clean, unless the policy leaves it out"
+    return Asked(question=question.name, margin=question.margin, n_a_side=_a_side(question, policy), note=note)
 
 
 def _a_side(question: Question, policy: AuditPolicy) -> int:

@@ -115,6 +115,7 @@ UNLEARNERS: tuple[Entry, ...] = (
         "Climbs the loss of the forgotten records, each capped; little else holds the network.",
         kind="empirical",
         needs="torch",
+        tags=("not-toward-retrain",),
     ),
     Entry(
         "unlearner",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -26,9 +28,16 @@ class _AuditGroup(click.Group):
     default = "now"
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put ``now`` before what is no subcommand."""
+        """Put ``now`` before what is no subcommand, nor one that is misspelt."""
         known = {*self.commands, *ctx.help_option_names}
-        return super().parse_args(ctx, [self.default, *args] if args and args[0] not in known else args)
+        if not args or args[0] in known or (_is_slip(args[0], self.commands) and not Path(args[0]).exists()):
+            return super().parse_args(ctx, args)
+        return super().parse_args(ctx, [self.default, *args])
+
+
+def _is_slip(word: str, commands: Collection[str]) -> bool:
+    """Say whether a word is nearly the name of a command; what begins like the default may be a folder."""
+    return bool(get_close_matches(word, [c for c in commands if c != _AuditGroup.default]))
 
 
 @click.group(cls=_AuditGroup)

@@ -70,14 +70,33 @@ def purge(store: Path, as_json: bool) -> None:
     show(as_json, {"purged": n}, [f"Deleted the signals of {n} sets of models."])
 
 
-def registered_in(out: Path, policy: Path | None, budget: str | None) -> tuple[AuditPolicy, AuditPolicy]:
-    """Return the policy asked for, and the one registered in a folder; what is not asked for is what is registered."""
-    from expunge.audit.preparation import REGISTERED, policy_of, register
+def asked_in(out: Path, policy: Path | None, budget: str | None) -> AuditPolicy:
+    """Return the policy asked for; what is not asked for is what is registered in the folder.
+
+    Raises:
+        BadInput: it is no policy, or looser than the registered one: the audit would be invalid once it is done (V7).
+    """
+    from expunge.audit.preparation import REGISTERED, policy_of
+    from expunge.core.errors import BadInput
 
     known = out / REGISTERED
-    read = policy_of(policy or (known if known.exists() else None), budget=budget)
+    if not known.exists():
+        return policy_of(policy, budget=budget)
+    read = policy_of(policy or known, budget=budget)
+    if not read.only_tightens(policy_of(known)):
+        raise BadInput(
+            f"{known} registers another policy, and what is asked now is not the same with tighter margins",
+            hint="Leave --policy and --budget out to ask what is registered, or give another --out.",
+        )
+    return read
+
+
+def registered_in(out: Path, asked: AuditPolicy) -> AuditPolicy:
+    """Return the policy that is registered in a folder; where none was, register this one."""
+    from expunge.audit.preparation import register
+
     with writing(out):
-        return read, register(read, out)
+        return register(asked, out)
 
 
 def finish(report: AuditReport, out: Path, audience: str, fail_on: str | None, as_json: bool) -> None:
@@ -97,7 +116,7 @@ def finish(report: AuditReport, out: Path, audience: str, fail_on: str | None, a
         for name, page in pages.items():
             write_durably(out / name, page, mode=0o644 if shown.audience == "public" else 0o600)
     verdict = shown.verdict
-    rows = [(f.question, f.status, _excess(f), "; ".join(f.notes)) for f in (*verdict.findings, *verdict.watched)]
+    rows = [(f.question, f.status, _excess(f), _beside(f)) for f in (*verdict.findings, *verdict.watched)]
     facts = {
         "verdict": verdict.overall,
         "utility": verdict.utility,
@@ -116,3 +135,9 @@ def _excess(finding: Finding) -> str:
     if finding.value is None:
         return "-"
     return f"{finding.value:.4g} [{finding.low:.4g}, {finding.high:.4g}] (margin {finding.margin:g})"
+
+
+def _beside(finding: Finding) -> str:
+    """Return what must be said of an answer, and what would decide the question where it is open."""
+    more = finding.n_decides
+    return "; ".join((*finding.notes, *([f"about {more:,} {finding.n_unit} would decide"] if more else [])))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from expunge.cli.audited import FOLDER, RANK, audience_option, finish, registered_in
+from expunge.cli.audited import FOLDER, RANK, asked_in, audience_option, finish, registered_in
 from expunge.cli.console import Command, fields, json_option, progress, say_waiting, show, table, writing
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -42,7 +43,7 @@ def plan(policy: Path | None, budget: str | None, store: Path | None, out: Path 
     """
     from expunge.audit import preparation
 
-    read = preparation.policy_of(policy, budget=budget)
+    read = preparation.policy_of(policy, budget=budget) if out is None else asked_in(out, policy, budget)
     planned = preparation.plan(read)
     if store is not None:
         from expunge.service.examining import scene_of, unlearner_of
@@ -52,11 +53,10 @@ def plan(policy: Path | None, budget: str | None, store: Path | None, out: Path 
             deployment = opened.deployment()
             planned = preparation.plan(read, scene_of(deployment, read), unlearner_of(deployment))
     if out is not None:
-        with writing(out):
-            preparation.register(read, out)
-    rows = [(a.question, f"{a.margin:g}", f"{a.n_a_side:,}") for a in planned.asked]
+        registered_in(out, read)
+    rows = [(a.question, f"{a.margin:g}", f"{a.n_a_side:,}", a.note) for a in planned.asked]
     facts = {name: value for name, value in planned.as_json().items() if name != "asked"}
-    head = ("question", "margin", "observations a side for 'clean', if nothing is left")
+    head = ("question", "margin", "observations a side for 'clean', if nothing is left", "")
     show(as_json, planned.as_json(), [*fields(facts), "", *table(head, rows)])
 
 
@@ -95,11 +95,14 @@ def run(  # noqa: PLR0917 - click calls it by name
     from expunge.audit.worlds import Making
     from expunge.service.examining import examine_store
 
+    if jobs == 0:
+        raise click.UsageError("--jobs is 1 or more, or -1 for one a core.")
     say_waiting(store)
-    read, registered = registered_in(out, policy, budget)
+    read = asked_in(out, policy, budget)
+    register = partial(registered_in, out, read)
     with progress("models") as tick:
         how = Making(n_jobs=jobs, backend=backend, progress=tick)
-        found, pools = examine_store(store, read, registered=registered, unlearner=unlearner, forget=forget, how=how)
+        found, pools = examine_store(store, read, register=register, unlearner=unlearner, forget=forget, how=how)
     if bundle:
         from expunge.audit.bundle import claimed, pseudonymous, write
 
@@ -109,7 +112,7 @@ def run(  # noqa: PLR0917 - click calls it by name
 
 
 @click.command()
-@click.argument("bundle", type=FOLDER)
+@click.argument("bundle", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @_reporting
 def logits(  # noqa: PLR0917 - click calls it by name
     bundle: Path,
@@ -133,5 +136,5 @@ def logits(  # noqa: PLR0917 - click calls it by name
     from expunge.audit.examine import examine_bundle
 
     given = read(bundle)
-    asked, registered = registered_in(out, policy, budget)
-    finish(examine_bundle(given, asked, registered=registered), out, audience, fail_on, as_json)
+    asked = asked_in(out, policy, budget)
+    finish(examine_bundle(given, asked, registered=registered_in(out, asked)), out, audience, fail_on, as_json)

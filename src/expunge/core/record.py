@@ -39,7 +39,8 @@ class Record(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(p) for p in first["loc"])
-            raise MalformedEvidence(f"{cls.__name__}: {where}: {first['msg']}") from error
+            told = (cls.__name__, where, first["msg"].removeprefix("Value error, "))
+            raise MalformedEvidence(": ".join(part for part in told if part)) from error
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:

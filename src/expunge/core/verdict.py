@@ -37,6 +37,7 @@ EXPECTED: Final[dict[ControlKind, str]] = {
 NOTHING: Final = "nothing to detect: even the original model does not differ from retrained ones by these measures"
 CHANGED: Final = "the policy is not the one that was registered before the run, nor a tighter one (spec V6, V7)"
 UNREGISTERED: Final = "no registered policy was handed in, so nothing shows that the questions were asked beforehand"
+WATCHED_ONLY: Final = "residue, but it is only watched for overshoot; register it as a question to have it decide"
 CONTRADICTED: Final = "the guarantee's claim is contradicted by the evidence"
 
 STANDING: Final = (
@@ -248,8 +249,9 @@ def _capped(said: Verdict, policy: AuditPolicy) -> Verdict:
     open_questions = [
         f"{f.question}: {f.status.replace('_', ' ')}" for f in said.findings if f.status not in ("clean", "overshoot")
     ]
-    overshot = [f"{f.question}: overshoot" for f in (*said.findings, *said.watched) if f.status == "overshoot"]
-    return said.model_copy(update={"overall": overall, "reasons": (*open_questions, *overshot, *why, *said.reasons)})
+    beside = [f"{f.question}: overshoot" for f in (*said.findings, *said.watched) if f.status == "overshoot"]
+    beside += [f"{f.question}: {WATCHED_ONLY}" for f in said.watched if f.status == "residue"]
+    return said.model_copy(update={"overall": overall, "reasons": (*open_questions, *beside, *why, *said.reasons)})
 
 
 def _claim(evidence: Sequence[Evidence], claim: Guarantee | None) -> Claim:

@@ -205,8 +205,8 @@ def _take(module: nn.Module, optimiser: torch.optim.Optimizer, loss: Loss, at: t
         kind = next(module.parameters()).device.type
         with torch.autocast(kind, dtype=torch.bfloat16):
             value = loss(module, batch)
-    if not bool(torch.isfinite(value)):
-        raise BadData(f"the loss is {value.item()} at step {step}", hint="Lower the rate, or clip the gradients.")
+    if not math.isfinite(said := value.item()):
+        raise BadData(f"the loss is {said} at step {step}", hint="Lower the rate, or clip the gradients.")
     value.backward()  # type: ignore[no-untyped-call]  # torch's own
     _scale(module, pace.scales)
     if pace.clip is not None:

@@ -30,7 +30,10 @@ def averaged(values: Tensor, weight: Tensor | None = None) -> Tensor:
 
 def cross_entropies(logits: Tensor, y: Tensor) -> Tensor:
     """Return −log p_y of each sample, shape (..., b)."""
-    return -torch.log_softmax(logits, -1).gather(-1, y.unsqueeze(-1)).squeeze(-1)
+    if logits.dim() <= 2:
+        return nn.functional.cross_entropy(logits, y, reduction="none")
+    flat = nn.functional.cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none")
+    return flat.reshape(y.shape)
 
 
 def divergences(teacher: Tensor, student: Tensor, temperature: float = 1.0) -> Tensor:

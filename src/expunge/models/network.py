@@ -307,7 +307,7 @@ def factors(schedule: str, n_steps: int) -> Callable[[int], float] | None:
         "cosine": lambda t: 0.5 * (1 + float(np.cos(np.pi * t))),
         "linear": lambda t: 1 - t,
         "steps": lambda t: 1.0 if t < 0.5 else 0.1 if t < 0.75 else 0.01,
-        "peak": lambda t: (t + 1 / max(n_steps, 1)) / 0.2 if t < 0.2 - 1 / max(n_steps, 1) else (1 - t) / 0.8,
+        "peak": lambda t: min(1.0, (t + 1 / max(n_steps, 1)) / 0.2) if t < 0.2 - 1 / max(n_steps, 1) else (1 - t) / 0.8,
     }
     if schedule not in known:
         raise BadInput(f"schedule must be one of {', '.join(known)}, not {schedule!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -28,7 +29,7 @@ def examine_store(
     root: Path,
     policy: AuditPolicy,
     *,
-    registered: AuditPolicy | None = None,
+    register: Callable[[], AuditPolicy] | None = None,
     unlearner: str | None = None,
     forget: Path | None = None,
     how: Making | None = None,
@@ -40,7 +41,8 @@ def examine_store(
     Args:
         root: the store.
         policy: what is asked.
-        registered: the policy as it was logged before.
+        register: returns the policy as it was logged; called when all that was asked for has been found to serve, and
+            before the first model is made. None = it was not logged.
         unlearner: its name in the catalogue; None = what forgets here.
         forget: a file of record ids that are forgotten together; None = a fifth of each model's records.
         how: how the models are made; where they are kept is set here.
@@ -53,13 +55,14 @@ def examine_store(
         cache = store.layout.cache / SIGNALS
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         method = unlearner_of(deployment, unlearner)
+        room = scene_of(deployment, policy, forget)
         subject = Subject("the model in use", artefact=deployment.model.digest(), precision="float64")
         return examine(
-            scene_of(deployment, policy, forget),
+            room,
             method,
             policy,
             how=replace(how or Making(), store=cache),
-            registered=registered,
+            registered=None if register is None else register(),
             subject=subject,
         )
 

@@ -160,3 +160,17 @@ def test_partners_are_found_in_any_order():
         straight["bystanders.share_excess@after"].value
     )
     assert {NEVER, KEPT} <= set(np.unique(pools.need("before").roles).tolist())
+
+
+def test_a_share_that_no_block_moves_has_the_interval_of_as_many_records():
+    """All signals of kept records rise far: every block of models gives 1, and certainty is not claimed."""
+    share = by_name(measure(later(pools_of(64, seed=8), 20.0), POLICY))["bystanders.share@after"]
+    assert share.value == share.high == 1
+    assert 0.95 < share.low < 1
+
+
+def test_without_a_model_in_all_three_pools_there_is_no_excess():
+    pools = pools_of(40, seed=9)
+    cut = {"before": np.arange(40), "after": np.arange(20), "reference": np.arange(20, 40)}
+    apart = replace(pools, pools=tuple(p.take(cut[p.world]) for p in pools.pools))
+    assert "no model before" in by_name(measure(apart, POLICY))["bystanders.share_excess@after"].note

@@ -129,6 +129,8 @@ def measure(pools: Pools, policy: AuditPolicy) -> list[Evidence]:
 
     Guarantee: none. Where nothing changed, 2 to 3 % of the records rise by chance (at most 5 %). An honest retraining
         may raise kept records too (the "onion"), so what an unlearner adds is the excess.
+        In 150 simulated audits of 48 models without any change p was below 5 % in 4.7 %; the interval of the rise held
+        the truth in 93 %, those of share and excess, which count records over a line, always: they are too wide.
     Cost: 200 products of (models × records) arrays.
     Source: M31, A10; Carlini et al. (2022, "The privacy onion effect"). Names of records stay inside; whoever may see
         them takes `Changes.rises`.
