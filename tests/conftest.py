@@ -44,6 +44,12 @@ def data_folder(name: str) -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_folder() -> Callable[[str], Path]:
+    """Return `data_folder`: the folder of a data set beside the checkout, or a skip with the reason."""
+    return data_folder
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Callable[..., pd.DataFrame]:
     """Return a loader of the tables beside the checkout: ``shared_data("adult")`` → frame; skips where absent.
 

@@ -81,6 +81,8 @@ def test_the_plan_says_which_questions_will_hardly_be_answered(monkeypatch):
     assert set(noted(together)) == {"residue"}  # 8 of 16 models forget them
     full = preparation.plan(AuditPolicy(budget="full"))
     assert [a.note for a in full.asked] == [""] * 5
+    slip = Question(name="m", evidence="membership.typo_excess@after", margin=0.05)
+    assert "correct the name" in preparation.plan(AuditPolicy(budget="quick", questions=(slip,))).asked[0].note
 
 
 def test_a_timed_plan_fits_one_model():

@@ -146,16 +146,18 @@ def test_more_models_begin_with_the_same(tmp_path):
     assert len([c for c in learner.calls if c == "fit"]) == 2 + 2  # two originals, two of the second retrained pool
 
 
-@pytest.mark.parametrize("many", [False, True])
-def test_a_model_that_would_keep_no_record_is_an_error_and_not_nan(many):
+@pytest.mark.parametrize("way", ["one by one", "many at once"])
+@pytest.mark.parametrize("worlds_of", [("before", "after:again"), ("reference",)])
+def test_a_model_that_would_keep_no_record_is_an_error_and_not_nan(way, worlds_of):
     """Four records of four people: some model is bound to forget all that it learnt."""
-    data, learner = records(200, 1), Centroids()
-    tiny = scene(data.take(np.flatnonzero(data.target.values == 0)[:4]), learner, KEY, n_population=0)
-    with pytest.raises(BadData, match="would keep no record: 4 records are too few"):
-        pools_of(tiny, {"again": AgainMany()}, Numbers(32, 32), Making(vectorise=many))
+    learner = Centroids()
+    tiny = scene(records(4, 1), learner, KEY, n_population=0)
     empty = next(row for row in range(200) if not (tiny.roles([row]) == KEPT).any())
-    with pytest.raises(BadData, match="more records|would keep no record"):
+    with pytest.raises(BadData, match="would keep no record: 4 records are too few"):
+        making.make(making.Task(tiny, worlds_of, {"again": AgainMany()}, range(empty, empty + 1), way))
+    with pytest.raises(BadData, match="would keep no record"):
         making.original(tiny, empty, tiny.roles([empty])[0])
+    assert learner.calls == []
 
 
 def test_nothing_is_made_twice_and_originals_are_shared(tmp_path):

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import data_folder
 
 ROOT = Path(__file__).parents[2]
 NEEDS = {"faces.py": ("orl_faces", "orl_faces.npz")}
@@ -33,9 +32,9 @@ def test_every_example_is_expected_to_say_something():
 
 
 @pytest.mark.parametrize("name", SAYS)
-def test_the_example_runs(name, tmp_path):
+def test_the_example_runs(name, tmp_path, shared_folder):
     folder, *rest = NEEDS.get(name, ("",))
-    given = [data_folder(folder).joinpath(*rest)] if folder else []
+    given = [shared_folder(folder).joinpath(*rest)] if folder else []
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "TMPDIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / name, *given],

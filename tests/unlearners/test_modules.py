@@ -134,6 +134,26 @@ def test_options_and_methods_that_do_not_exist():
         unlearn(module, forgotten, kept, "scrub")
 
 
+def test_what_does_not_fit_is_said_before_anything_is_done():
+    """Kept and holdout records as much as forgotten ones; nothing surprising comes out of torch."""
+    module, forgotten, kept = world()
+    x, y = kept
+    wrong = {"inputs of shape": (x[:, :2], y), "class 99": (x, np.where(np.arange(len(y)) == len(y) - 1, 99, y))}
+    for message, other in wrong.items():
+        for sides in ((forgotten, other), (other, kept)):
+            with pytest.raises(BadData, match=message):
+                unlearn(module, *sides, Finetune(epochs=1))
+        with pytest.raises(BadData, match=message):
+            unlearn(module, forgotten, kept, Finetune(epochs=1), holdout=other)
+    with pytest.raises(BadData, match="one kind"):
+        unlearn(module, forgotten, (x, y.astype(float)), Finetune(epochs=1))
+    with pytest.raises(BadInput, match="torch module"):
+        unlearn("net", forgotten, kept, Finetune(epochs=1))
+    for method in (Finetune(epochs=-1), Finetune(batch=0)):
+        with pytest.raises(BadInput, match="epochs are 0 or more"):
+            unlearn(module, forgotten, kept, method)
+
+
 def test_a_layer_that_cannot_be_drawn_again_is_named():
     """B3: a module is drawn again to its last parameter, or not at all."""
 

@@ -175,10 +175,7 @@ def _check_described(told: Description) -> None:
             "with one class every answer is right, so nothing can be measured",
             hint="Hand over φ (phi.npz): for what has no classes, the negative loss of each record.",
         )
-    if (told.epsilon is None) != (told.claim != "certified"):
-        raise MalformedEvidence("epsilon belongs to a certified claim, and only to it")
-    if told.grade is not None and told.claim != "exact":
-        raise MalformedEvidence("a grade belongs to an exact claim, and only to it")
+    _check_claim(told)
     rows = [(model.world, model.control, model.pair) for model in told.models]
     if len(set(rows)) != len(rows):
         raise MalformedEvidence("two models of one world have the same pair")
@@ -187,6 +184,13 @@ def _check_described(told: Description) -> None:
     n = len(told.ids)
     if any(not 0 <= place < n for places in told.subgroups.values() for place in places):
         raise MalformedEvidence("a subgroup names a record that is not there")
+
+
+def _check_claim(told: Description) -> None:
+    if (told.epsilon is None) != (told.claim != "certified"):
+        raise MalformedEvidence("epsilon belongs to a certified claim, and only to it")
+    if told.grade is not None and told.claim != "exact":
+        raise MalformedEvidence("a grade belongs to an exact claim, and only to it")
 
 
 def _check_numbers(told: Description, truth: npt.NDArray[Any], roles: npt.NDArray[Any], said: npt.NDArray[Any]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any, Final
 
+from expunge.audit.battery.run import GIVES
 from expunge.audit.making import original, unlearned
 from expunge.audit.pools import FORGOTTEN
 from expunge.audit.scene import MEMBERS, SHARE, Scene
@@ -20,6 +21,10 @@ from expunge.core.roles import Continues, Unlearner
 
 REGISTERED: Final = "policy.json"
 """The policy as it was registered, beside what the audit writes."""
+
+RELEARNING: Final = "relearning."
+KNOWN: Final = (*(beginning for measure in GIVES.values() for beginning in measure), RELEARNING)
+"""How the names of evidence begin."""
 
 PAIRS_A_RECORD: Final = 6
 """With fewer pairs of models no record can be told apart at 5 % (spec M27)."""
@@ -100,17 +105,24 @@ def plan(policy: AuditPolicy, scene: Scene | None = None, unlearner: Unlearner |
 
 
 def _asked(question: Question, policy: AuditPolicy, scene: Scene | None) -> Asked:
-    note, models = "", Numbers.of(policy).models
+    note = _obstacle(question.evidence, Numbers.of(policy).models, scene)
+    return Asked(question=question.name, margin=question.margin, n_a_side=_a_side(question, policy), note=note)
+
+
+def _obstacle(name: str, models: int, scene: Scene | None) -> str:
+    """Return why evidence of this name will hardly be measured, "" where nothing is known to stand against it."""
+    if not name.startswith(KNOWN):
+        return f"nothing measures {name}: correct the name"
     together = scene is not None and scene.asked is not None
     pairs = models * MEMBERS * (1.0 if together else SHARE if scene is None else scene.share)
-    if question.evidence.startswith("likeness.record_test") and pairs < PAIRS_A_RECORD:
-        note = f"{pairs:.2g} of {models} models forget a record; its own test needs {PAIRS_A_RECORD}: " + (
-            "take a larger budget" if together else "take a larger budget, or name the records (--forget)"
-        )
-    if question.evidence.startswith("relearning.") and scene is not None and not isinstance(scene.learner, Continues):
+    if name.startswith("likeness.record_test") and pairs < PAIRS_A_RECORD:
+        more = "" if together else ", or name the records (--forget)"
+        needs = f"its own test needs {PAIRS_A_RECORD}"
+        return f"{pairs:.2g} of {models} models forget a record, and {needs}: take a larger budget{more}"
+    if name.startswith(RELEARNING) and scene is not None and not isinstance(scene.learner, Continues):
         learner = type(scene.learner).__name__
-        note = f"{learner} cannot go on training a model: not measured, so not clean, unless the policy leaves it out"
-    return Asked(question=question.name, margin=question.margin, n_a_side=_a_side(question, policy), note=note)
+        return f"{learner} cannot go on training a model: not measured, so not clean, unless the policy leaves it out"
+    return ""
 
 
 def _a_side(question: Question, policy: AuditPolicy) -> int:

@@ -56,7 +56,7 @@ def examine_store(
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         method = unlearner_of(deployment, unlearner)
         room = scene_of(deployment, policy, forget)
-        subject = Subject("the model in use", artefact=deployment.model.digest(), precision="float64")
+        subject = Subject("the model in use", artefact=deployment.model.digest(), precision=_precision(deployment))
         return examine(
             room,
             method,
@@ -65,6 +65,12 @@ def examine_store(
             registered=None if register is None else register(),
             subject=subject,
         )
+
+
+def _precision(deployment: Deployment) -> str:
+    """Return the precision that most of a model's numbers have."""
+    numbers = [array for array in deployment.model.state().values() if array.dtype.kind == "f"]
+    return str(max(numbers, key=lambda array: array.size).dtype) if numbers else "float64"
 
 
 def scene_of(deployment: Deployment, policy: AuditPolicy, forget: Path | None = None) -> Scene:

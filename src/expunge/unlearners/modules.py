@@ -32,6 +32,9 @@ from expunge.models.streams import Records, Rows, Samples
 from expunge.unlearners.method import Method
 from expunge.unlearners.scene import Scene
 
+LOOKED_AT = 256
+"""Records of each side that are looked at before anything is done: as many as one batch."""
+
 
 @dataclass(frozen=True)
 class Circumstances:
@@ -93,6 +96,8 @@ def unlearn(module: nn.Module, forgotten: Any, kept: Any, method: Method, **how:
         )
     if not isinstance(method, Method):
         raise BadInput(f"a method is asked for, not {method!r}", hint="For example: unlearn(net, a, b, Scrub()).")
+    if not isinstance(module, nn.Module):
+        raise BadInput(f"a torch module is asked for, not {type(module).__name__}")
     given = Circumstances(**how)
     key = (given.key if isinstance(given.key, Key) else Key.public(given.key)).child("unlearn")
     sides = [_samples(side, key.child(name)) for side, name in ((forgotten, "forgotten"), (kept, "kept"))]
@@ -107,8 +112,9 @@ def _scene(module: nn.Module, sides: list[Records], method: Method, given: Circu
     first = next(sides[0].blocks(2))
     outputs = _outputs(placed(module, "cpu"), first.x)
     task: Literal["classes", "numbers"] = "numbers" if first.y.is_floating_point() else "classes"
-    if task == "classes" and int(first.y.max()) >= outputs:
-        raise BadData(f"a target is class {int(first.y.max())}, and the module has {outputs} outputs")
+    holdout = None if given.holdout is None else _samples(given.holdout, key.child("holdout"))
+    for side in (*sides, *([] if holdout is None else [holdout])):
+        _check_fits(side, placed(module, "cpu"), outputs, task)
     meter = given.meter or Meter()
 
     def fresh(purpose: str) -> nn.Module:
@@ -135,7 +141,7 @@ def _scene(module: nn.Module, sides: list[Records], method: Method, given: Circu
         task=task,
         fresh=fresh,
         train=train,
-        holdout=None if given.holdout is None else _samples(given.holdout, key.child("holdout")),
+        holdout=holdout,
         device=check_device(given.device) if given.device else here,
         precision=given.precision,
         meter=meter,
@@ -170,6 +176,20 @@ def _outputs(module: nn.Module, x: Tensor) -> int:
     if not isinstance(found, Tensor) or found.dim() != 2 or len(found) != len(x):
         raise BadData("the module must give outputs of shape (records, classes)")
     return int(found.shape[1])
+
+
+def _check_fits(side: Records, module: nn.Module, outputs: int, task: str) -> None:
+    """Refuse records whose first ones the module does not take, or whose targets are of another kind.
+
+    Raises:
+        BadData: they are.
+    """
+    first = next(side.blocks(LOOKED_AT))
+    _outputs(module, first.x[:2])
+    if first.y.is_floating_point() != (task == "numbers"):
+        raise BadData("some targets are class codes and others are numbers: forgotten and kept records need one kind")
+    if task == "classes" and int(first.y.max()) >= outputs:
+        raise BadData(f"a target is class {int(first.y.max())}, and the module has {outputs} outputs")
 
 
 def _samples(given: Any, key: Key) -> Records:

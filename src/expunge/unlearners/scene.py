@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from expunge.core.errors import Unsupported
+from expunge.core.errors import BadInput, Unsupported
 from expunge.core.roles import Progress
 from expunge.models.bookmarks import Bookmark
 from expunge.models.curvature import Blocks, Terrain
@@ -91,10 +91,13 @@ class Scene:
 
         Raises:
             Unsupported: there are no such samples.
+            BadInput: fewer than no epochs, or an empty batch.
         """
         samples = {"kept": self.kept, "forgotten": self.forgotten, "holdout": self.holdout}[part]
         if samples is None or not len(samples):
             raise Unsupported(f"this method needs {part} samples, and there are none")
+        if batch < 1 or (isinstance(epochs, int) and epochs < 0):
+            raise BadInput(f"epochs are 0 or more and a batch is 1 or more, not {epochs} and {batch}")
         span = range(epochs) if isinstance(epochs, int) else epochs
         found = samples.stream(part, span, batch, _salt(part))
         return found if self.device.type == "cpu" else found.on(self.device)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from audit.battery.fixed_pools import POLICY, by_name, fixed_pools
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from expunge.audit.battery import quality
@@ -81,6 +81,7 @@ def test_the_grid_is_the_published_one(monkeypatch, kind):
     assert grid_epsilons(u, r) == pytest.approx(expected, abs=1e-6)
 
 
+@example(284, 7, True, 1.0)  # the next signals of the other pool are three that are equal
 @given(st.integers(0, 10_000), st.integers(3, 11), st.booleans(), st.sampled_from([0.0, 1.0, 6.0]))
 def test_sweeps_are_exact(seed, n_models, ties, shift):
     """Against every interval between any two signals."""

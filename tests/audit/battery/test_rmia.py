@@ -8,9 +8,10 @@ from audit.battery.pool_worlds import POLICY, by_name, pools_of
 
 from expunge.audit.battery import rmia
 from expunge.audit.battery.games import area
-from expunge.audit.battery.membership_evidence import arena
+from expunge.audit.battery.membership_evidence import arena, evidence
 from expunge.audit.pools import FORGOTTEN, KEPT, NEVER, POPULATION
 from expunge.core.errors import BadInput
+from expunge.core.estimates import proportion
 
 
 def measured(pools):
@@ -88,3 +89,15 @@ def _with_population(pools, count):
         return replace(pool, roles=roles.astype(np.uint8))
 
     return replace(pools, pools=tuple(cut(p) for p in pools.pools))
+
+
+@pytest.mark.parametrize("world", ["before", "after"])
+def test_an_excess_that_no_models_move_has_no_width_only_where_they_are_the_same(world):
+    """Two attacks that find nobody differ by 0 in every block; of other models that says only so much."""
+    pools = pools_of(16, 120, left=1.0)
+    blind = replace(rmia.rmia(), play=rmia.Rmia(gamma=1e9).play)
+    found = by_name(evidence(pools, POLICY, blind))[f"membership.rmia_tpr_1pct_excess@{world}"]
+    assert (found.value, found.n_models) == (0.0, 16)
+    assert found.high == -found.low == pytest.approx(proportion(0, 16).high)
+    same = by_name(evidence(pools.judging(pools.need("reference")), POLICY, blind))
+    assert same["membership.rmia_tpr_1pct_excess@after"].high == 0.0

@@ -140,14 +140,25 @@ class _Writing:
             rated,
             fpr,
             found,
+            interval=None if found.se else self._unmoved(found, world),
             p_value=found.p_value(self.attack.harmful),
             power=found.detectable(self.policy.alpha, self.policy.power),
             null=between_references(control),
         )
 
-    def _record(self, name: str, rated: Rated, fpr: float, found: Estimate, **more: Any) -> Evidence:
+    def _unmoved(self, found: Estimate, world: World) -> Interval:
+        """Return the interval of an excess that no block of models moves: a fact only where the models are the same."""
+        audited = self._ground(world, *self.attack.needs, "reference").target
+        reference = self._ground("reference", *self.attack.needs, world).target
+        same = np.array_equal(audited.phi, reference.phi)
+        tail = 0.0 if same else estimates.around(0.0, found.n, found.n).high
+        return Interval(found.value, max(-1.0, found.value - tail), min(1.0, found.value + tail), found.n)
+
+    def _record(
+        self, name: str, rated: Rated, fpr: float, found: Estimate, interval: Interval | None = None, **more: Any
+    ) -> Evidence:
         count, excess = len(rated.sizes), "_excess@" in name
-        interval = found.interval(bounds=(-1.0, 1.0)) if excess else _share(found)
+        interval = interval or (found.interval(bounds=(-1.0, 1.0)) if excess else _share(found))
         compared = f"; {name.rsplit('@')[1]} − reference, in pairs of models" if excess else ""
         once = "" if found.degrees == count - 1 else ", pairs of models counted once (redrawn labels)"
         return Evidence(

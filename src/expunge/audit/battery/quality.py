@@ -253,12 +253,79 @@ def _swept(ranked: Ranked, is_arm: Mask) -> Floats:
     below, upto = _others(ranked, peaky)
     n = len(is_arm) // 2
     fewest = np.empty((n, is_arm.shape[1]), np.int16)
+    ties = _ties(ranked, peaky)
     for inside in range(1, n + 1):
-        np.min(upto[inside - 1 :] - below[: n - inside + 1], axis=0, out=fewest[inside - 1])
+        held = upto[inside - 1 :] - below[: n - inside + 1]
+        if ties is not None and inside < n:
+            held = ties.held(held, inside)
+        np.min(held, axis=0, out=fewest[inside - 1])
     apart = fewest[-1] == 0
     missed = np.arange(n - 1, 0, -1)
-    found = table(n)[missed[:, None], np.maximum(fewest[:-1], 1)].max(axis=0)
+    found = table(n)[missed[:, None], np.clip(fewest[:-1], 1, n)].max(axis=0)
     return np.where(apart | degenerate, CAP, found)
+
+
+@dataclass(frozen=True)
+class Ties:
+    """What equal signals forbid: an interval holds all of those that are equal to one in it, of either pool.
+
+    Attributes:
+        starts: whether an interval can begin at a signal of the peakier pool, shape (N, columns), ascending.
+        ends: whether it can end there.
+        under: how many equal signals of the other pool come next below; N + 1 where none does.
+        over: how many come next above.
+        first: whether no signal of the peakier pool lies below those of `under`.
+        last: whether none lies above those of `over`.
+    """
+
+    starts: Mask
+    ends: Mask
+    under: Counts
+    over: Counts
+    first: Mask
+    last: Mask
+
+    def held(self, held: Counts, inside: int) -> Counts:
+        """Return how many of the other pool intervals hold that may not be empty of them, and may not hold all else.
+
+        Args:
+            held: of intervals from each signal of the peakier pool over so many, shape (N - inside + 1, columns).
+            inside: how many.
+        """
+        m, never = len(held), np.int16(len(self.starts) + 1)
+        under, over = self.under[:m].copy(), self.over[inside - 1 :].copy()
+        under[-1][self.first[m - 1]] = never  # widened, it would hold the whole peakier pool
+        over[0][self.last[inside - 1]] = never
+        wide = np.where(held == 0, np.minimum(under, over), held)
+        return np.where(self.starts[:m] & self.ends[inside - 1 :], wide, never)
+
+
+def _ties(ranked: Ranked, peaky: Mask) -> Ties | None:
+    """Return what equal signals forbid; None where no two are equal."""
+    if ranked.first is None or ranked.last is None:
+        return None
+    length, columns = peaky.shape
+    n, places = length // 2, np.arange(length)[:, None]
+    others, own = (np.concatenate([np.zeros((1, columns), int), np.cumsum(side, axis=0)]) for side in (~peaky, peaky))
+    behind = ranked.last + 1
+    equal = np.take_along_axis(others, behind, 0) - np.take_along_axis(others, ranked.first, 0)
+    lower = np.maximum.accumulate(np.where(peaky, -1, places), axis=0)
+    lower = np.take_along_axis(np.concatenate([np.full((1, columns), -1), lower]), ranked.first, 0)
+    upper = np.minimum.accumulate(np.where(peaky, length, places)[::-1], axis=0)[::-1]
+    upper = np.take_along_axis(np.concatenate([upper, np.full((1, columns), length)]), behind, 0)
+    lost = np.full((1, columns), n + 1)
+    below = np.concatenate([np.take_along_axis(own, ranked.first, 0), lost])  # own signals below a place's value
+    upto = np.concatenate([np.take_along_axis(own, behind, 0), lost])
+    counts = np.concatenate([equal, lost])
+    at = np.where(lower < 0, length, lower), upper
+    every = (
+        np.take_along_axis(own[:-1], ranked.first, 0) == own[:-1],
+        np.take_along_axis(own, behind, 0) == own[1:],
+        *(np.take_along_axis(counts, place, 0).astype(np.int16) for place in at),
+        np.take_along_axis(below, at[0], 0) == 0,
+        np.take_along_axis(upto, at[1], 0) == n,
+    )
+    return Ties(*(np.ascontiguousarray(a.T[peaky.T].reshape(columns, n).T) for a in every))
 
 
 def _peakier(values: Floats, is_arm: Mask) -> tuple[Mask, Mask]:
