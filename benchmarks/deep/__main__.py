@@ -37,10 +37,10 @@ def main() -> int:
     parser.add_argument("--models", type=int, default=0, help="originals of a cell; default: the scene's")
     parser.add_argument("--defaults", action="store_true", help="published hyper-parameters, without tuning")
     parser.add_argument("--page", action="store_true", help="only make the page of what is there")
-    parser.add_argument("--speed", action="store_true", help="measure the loop against plain ones")
+    parser.add_argument("--speed", nargs="?", const="probe,overheads", help="measure the loop against plain ones")
     given = parser.parse_args()
     if given.speed:
-        speed.main()
+        speed.main(given.speed)
     if not given.page and not given.speed:
         for cell in cells(given):
             suite.run(cell, given.methods.split(",") if given.methods else None, not given.defaults)

@@ -110,8 +110,9 @@ def speed() -> list[str]:
     made, plain = f"{probe['made_s']:.0f} s", f"{probe['plain_s']:.0f} s"
     said = f"""
 The digits probe ({probe["n_models"]} originals, as many fine-tuned and as many retrained perceptrons) takes {made} on
-one thread, and {probe["scored_s"]:.1f} s of scoring with intervals. A plain loop over the same trainings, scaled from
-{probe["plain_models"]} of them in the same run, takes {plain}: {probe["plain_s"] / probe["made_s"]:.1f} times as long.
+one core and {probe["two_cores_s"]:.0f} s on two, and {probe["scored_s"]:.1f} s of scoring with intervals. A plain loop
+over the same trainings, scaled from {probe["plain_models"]} of them in the same run, takes {plain}:
+{probe["plain_s"] / probe["made_s"]:.1f} and {probe["plain_s"] / probe["two_cores_s"]:.1f} times as long.
 Training alone is {probe["training_ratio"]:.1f} times as fast in stacks. U-LiRA reads {auc["before"]:.3f} on the
 originals, {auc["after"]:.3f} after fine-tuning, {auc["reference"]:.3f} on retrained models.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from expunge.core.deployment import Case, Deployment
+from expunge.core.errors import BadInput, Unsupported
 from expunge.core.estimates import Interval
 from expunge.core.evidence import Evidence, Null
 
@@ -28,6 +29,14 @@ def each(case: Case) -> Iterator[tuple[str, Deployment]]:
 def no_reference(*names: str) -> list[Evidence]:
     """Return the evidence that could not be measured because there is no reference."""
     return [Evidence.missing(name, NO_REFERENCE) for name in names]
+
+
+def told(measured: Callable[[], list[Evidence]], names: Iterable[str]) -> list[Evidence]:
+    """Return what is measured; where it cannot be, why, under each of these names."""
+    try:
+        return measured()
+    except (BadInput, Unsupported) as error:
+        return [Evidence.missing(name, error.message) for name in names]
 
 
 def equal_to_reference(case: Case) -> bool:

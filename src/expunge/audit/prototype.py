@@ -53,10 +53,7 @@ class Prototype:
 
     def measure(self, case: Case) -> Sequence[Evidence]:
         """Return the measurements; what cannot be measured is said."""
-        try:
-            return self._measured(case)
-        except (BadInput, Unsupported) as error:
-            return [Evidence.missing(name, error.message) for name in NAMES]
+        return arms.told(lambda: self._measured(case), NAMES)
 
     def _measured(self, case: Case) -> list[Evidence]:
         if not signals.is_category(case.forgotten):

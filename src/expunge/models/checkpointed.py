@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from expunge.core.dataset import Dataset
-from expunge.core.errors import BadInput, BadTarget, StoreDamaged
+from expunge.core.errors import BadInput, StoreDamaged
 from expunge.core.seeds import Key
 from expunge.models.descent import Pace, descend
 from expunge.models.encoding.table import in_order
@@ -20,10 +20,11 @@ from expunge.models.losses import nats
 from expunge.models.modules import arrays_of, copied, load_arrays
 from expunge.models.network import BATCHES, Network, factors
 from expunge.models.network_model import NetworkModel
+from expunge.models.wrapped import Wrapped, check_plain, check_steps, check_target, learnt
 
 if TYPE_CHECKING:
     from expunge.core.canonical import Arrays
-    from expunge.core.roles import Floats, Progress
+    from expunge.core.roles import Progress
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,8 @@ class CheckpointedNetwork:
             seen += 1
             return nats(module, batch)
 
-        seed = key.word("network/dropout")
-        module = network.trained(begun.module, samples, passing, seed, (network.epochs, progress, None))
-        return CheckpointedModel(self, begun.changed(module), then.eval())
+        model = learnt(begun, samples, passing, key, progress)
+        return CheckpointedModel(self, model, then.eval())
 
     def again(self, model: CheckpointedModel, data: Dataset, key: Key) -> nn.Module:
         """Return the kept weights after the last epochs of the recipe, over these records."""
@@ -109,18 +109,15 @@ class CheckpointedNetwork:
             BadTarget: numbers.
         """
         network = self.network
-        if network.optimiser != "sgd" or network.momentum or network.dropout:
-            raise BadInput("only weights are kept", hint='Use optimiser="sgd", momentum=0, dropout=0.')
-        if network.form != "plain" or network.device != "cpu":
-            raise BadInput("only weights are gone back to", hint='Use Network(form="plain", device="cpu").')
+        check_steps(network, "only weights are kept", mixed=True)
+        check_plain(network, "only weights are gone back to")
         if not isinstance(self.rewind, int) or isinstance(self.rewind, bool) or not 1 <= self.rewind < network.epochs:
             raise BadInput(f"rewind must be from 1 to below the {network.epochs} epochs, not {self.rewind!r}")
-        if data.target is not None and data.target.kind != "category":
-            raise BadTarget("a checkpointed network learns classes: the ruler of numbers is learnt from records")
+        check_target(data, "a checkpointed network")
 
 
 @dataclass(frozen=True, eq=False)
-class CheckpointedModel:
+class CheckpointedModel(Wrapped):
     """A network, and its weights of before the last epochs.
 
     Attributes:
@@ -133,30 +130,9 @@ class CheckpointedModel:
     model: NetworkModel = field(repr=False)
     then: nn.Module = field(repr=False)
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes, in the order of the columns of `logits`."""
-        return self.model.labels
-
-    def logits(self, data: Dataset) -> Floats:
-        """Return unnormalised log-probabilities, shape (n, k)."""
-        return self.model.logits(data)
-
-    def losses(self, data: Dataset) -> Floats:
-        """Return cross-entropy in nats, shape (n,)."""
-        return self.model.losses(data)
-
-    def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what predicts."""
-        return self.model.state()
-
     def memory(self) -> dict[str, npt.NDArray[Any]]:
         """Return the weights of before."""
         return {f"secret/{name}": array for name, array in arrays_of(self.then).items()}
-
-    def digest(self) -> str:
-        """Return the hex digest of `state` (spec X07)."""
-        return self.model.digest()
 
     def changed(self, module: nn.Module) -> CheckpointedModel:
         """Return the model with another module; what is gone back to stays."""

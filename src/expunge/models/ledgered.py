@@ -13,13 +13,14 @@ import numpy.typing as npt
 from expunge.core.accountant import Budget, Constant, Entry, Ledger
 from expunge.core.canonical import L
 from expunge.core.dataset import Dataset
-from expunge.core.errors import BadInput, BadTarget, MalformedEvidence, StoreDamaged
+from expunge.core.errors import BadInput, MalformedEvidence, StoreDamaged
 from expunge.core.seeds import Key
 from expunge.core.trajectories import below, hides, zcdp_rho
 from expunge.models.heads.promise import certified_as
 from expunge.models.modules import remembers_statistics
 from expunge.models.network import Network
 from expunge.models.network_model import NetworkModel
+from expunge.models.wrapped import Wrapped, check_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,8 +97,7 @@ class LedgeredNetwork:
         """
         if self.network.form != "plain":
             raise BadInput("the network's columns are scaled by the records", hint='Use Network(form="plain").')
-        if data.target is not None and data.target.kind != "category":
-            raise BadTarget("a certified network learns classes: the ruler of numbers is learnt from records")
+        check_target(data, "a certified network")
 
 
 EMPTY = Ledger(sigma=1.0, constants=(Constant(name="noise in units of itself", value=1.0),))
@@ -105,7 +105,7 @@ EMPTY = Ledger(sigma=1.0, constants=(Constant(name="noise in units of itself", v
 
 
 @dataclass(frozen=True, eq=False)
-class LedgeredModel:
+class LedgeredModel(Wrapped):
     """A network and its ledger.
 
     Attributes:
@@ -122,35 +122,14 @@ class LedgeredModel:
     n: int
     ledger: Ledger = field(repr=False)
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes, in the order of the columns of `logits`."""
-        return self.model.labels
-
-    def logits(self, data: Dataset) -> Floats:
-        """Return unnormalised log-probabilities, shape (n, k)."""
-        return self.model.logits(data)
-
-    def losses(self, data: Dataset) -> Floats:
-        """Return cross-entropy in nats, shape (n,)."""
-        return self.model.losses(data)
-
     def features(self, data: Dataset) -> Floats:
         """Return what the last linear layer is asked, shape (n, d)."""
         return self.model.features(data)
-
-    def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what predicts."""
-        return self.model.state()
 
     def memory(self) -> dict[str, npt.NDArray[Any]]:
         """Return the ledger and its seal."""
         ledger = np.frombuffer(self.ledger.canonical(), np.uint8)
         return {"secret/ledger": ledger, "secret/seal": np.frombuffer(self.seal(), np.uint8)}
-
-    def digest(self) -> str:
-        """Return the hex digest of `state` (spec X07)."""
-        return self.model.digest()
 
     def seal(self) -> bytes:
         """Return what ties weights and ledger together: nobody without the key can change either."""

@@ -12,16 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from expunge.core.dataset import Dataset
-from expunge.core.errors import BadInput, BadTarget, StoreDamaged, TooLarge
+from expunge.core.errors import BadInput, TooLarge
 from expunge.core.seeds import Key
 from expunge.models.encoding.table import in_order
 from expunge.models.losses import nats
 from expunge.models.network import Network
 from expunge.models.network_model import NetworkModel
+from expunge.models.wrapped import Wrapped, check_plain, check_steps, check_target, flattened, learnt, remembered
 
 if TYPE_CHECKING:
     from expunge.core.canonical import Arrays
-    from expunge.core.roles import Floats, Progress
+    from expunge.core.roles import Progress
 
 MOST = 2**28
 """Numbers that a trail may hold."""
@@ -70,9 +71,8 @@ class TrailedNetwork:
             trail.keep(flattened(given), flattened(torch.autograd.grad(value, given, retain_graph=True)))
             return value
 
-        seed = key.word("network/dropout")
-        module = network.trained(begun.module, samples, trailed, seed, (network.epochs, progress, None))
-        return TrailedModel(self, begun.changed(module), trail.weights.numpy(), trail.slopes.numpy())
+        model = learnt(begun, samples, trailed, key, progress)
+        return TrailedModel(self, model, trail.weights.numpy(), trail.slopes.numpy())
 
     def restore(self, arrays: Arrays, data: Dataset, key: Key) -> TrailedModel:
         """Return the model that was saved as its state and memory.
@@ -83,9 +83,8 @@ class TrailedNetwork:
         self.check(data)
         model = self.network.restore(arrays, data, key)
         shape = (self.network.epochs, sum(p.numel() for p in model.module.parameters()))
-        found = [np.asarray(arrays.get(f"secret/trail/{name}", ())) for name in ("weights", "slopes")]
-        if any(a.shape != shape or a.dtype != np.float32 or not np.isfinite(a).all() for a in found):
-            raise StoreDamaged("the saved trail does not fit this network")
+        names = ("secret/trail/weights", "secret/trail/slopes")
+        found = remembered(arrays, names, shape, "the saved trail does not fit this network")
         return TrailedModel(self, model, *found)
 
     def check(self, data: Dataset) -> None:
@@ -96,14 +95,11 @@ class TrailedNetwork:
             BadTarget: numbers.
         """
         network = self.network
-        if network.optimiser != "sgd" or network.momentum or network.dropout or network.precision != "float32":
-            raise BadInput("a trail is of plain gradient steps", hint='Use optimiser="sgd", momentum=0, dropout=0.')
+        check_steps(network, "a trail is of plain gradient steps")
         if network.batch < len(data):
             raise BadInput("a trail is of steps over all records", hint=f"Use batch={len(data)} or more.")
-        if network.form != "plain" or network.device != "cpu":
-            raise BadInput("a trail is of weights alone", hint='Use Network(form="plain", device="cpu").')
-        if data.target is not None and data.target.kind != "category":
-            raise BadTarget("a trailed network learns classes: the ruler of numbers is learnt from records")
+        check_plain(network, "a trail is of weights alone")
+        check_target(data, "a trailed network")
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,13 +134,8 @@ class Trail:
         self._taken[0] += 1
 
 
-def flattened(tensors: Any) -> Tensor:
-    """Return tensors as one vector."""
-    return torch.cat([t.reshape(-1) for t in tensors])
-
-
 @dataclass(frozen=True, eq=False)
-class TrailedModel:
+class TrailedModel(Wrapped):
     """A network and its trail.
 
     Attributes:
@@ -159,27 +150,6 @@ class TrailedModel:
     weights: npt.NDArray[np.float32] = field(repr=False)
     slopes: npt.NDArray[np.float32] = field(repr=False)
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes, in the order of the columns of `logits`."""
-        return self.model.labels
-
-    def logits(self, data: Dataset) -> Floats:
-        """Return unnormalised log-probabilities, shape (n, k)."""
-        return self.model.logits(data)
-
-    def losses(self, data: Dataset) -> Floats:
-        """Return cross-entropy in nats, shape (n,)."""
-        return self.model.losses(data)
-
-    def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what predicts."""
-        return self.model.state()
-
     def memory(self) -> dict[str, npt.NDArray[Any]]:
         """Return the trail."""
         return {"secret/trail/weights": self.weights, "secret/trail/slopes": self.slopes}
-
-    def digest(self) -> str:
-        """Return the hex digest of `state` (spec X07)."""
-        return self.model.digest()

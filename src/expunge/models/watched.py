@@ -13,17 +13,18 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from expunge.core.dataset import Dataset
-from expunge.core.errors import BadInput, BadTarget, StoreDamaged, TooLarge
+from expunge.core.errors import TooLarge
 from expunge.core.seeds import Key
 from expunge.models.encoding.table import in_order
 from expunge.models.losses import cross_entropies, nats
 from expunge.models.modules import copied
 from expunge.models.network import Network
 from expunge.models.network_model import NetworkModel
+from expunge.models.wrapped import Wrapped, check_plain, check_steps, check_target, flattened, learnt, remembered
 
 if TYPE_CHECKING:
     from expunge.core.canonical import Arrays
-    from expunge.core.roles import Floats, Progress
+    from expunge.core.roles import Progress
 
 Score = Callable[[Tensor, Tensor], Tensor]
 """Outputs (b, k) and targets (b, …) → the loss of each sample (b,)."""
@@ -77,9 +78,8 @@ class WatchedNetwork:
             traces.saw(module, batch)
             return nats(module, batch)
 
-        seed = key.word("network/dropout")
-        module = network.trained(begun.module, samples, watched, seed, (network.epochs, progress, None))
-        return WatchedModel(self, begun.changed(module), ordered.ids, traces.found.numpy())
+        model = learnt(begun, samples, watched, key, progress)
+        return WatchedModel(self, model, ordered.ids, traces.found.numpy())
 
     def restore(self, arrays: Arrays, data: Dataset, key: Key) -> WatchedModel:
         """Return the model that was saved as its state and memory.
@@ -89,11 +89,9 @@ class WatchedNetwork:
         """
         self.check(data)
         model, ids = self.network.restore(arrays, data, key), in_order(data).ids
-        traces = np.asarray(arrays.get("secret/traces", ()))
-        size = sum(p.numel() for p in model.module.parameters())
-        if traces.shape != (len(ids), size) or traces.dtype != np.float32 or not np.isfinite(traces).all():
-            raise StoreDamaged("the saved array 'secret/traces' does not fit these records")
-        return WatchedModel(self, model, ids, traces)
+        shape = (len(ids), sum(p.numel() for p in model.module.parameters()))
+        damaged = "the saved array 'secret/traces' does not fit these records"
+        return WatchedModel(self, model, ids, *remembered(arrays, ["secret/traces"], shape, damaged))
 
     def check(self, data: Dataset) -> None:
         """Refuse recipes and records whose traces would mean nothing.
@@ -103,12 +101,9 @@ class WatchedNetwork:
             BadTarget: numbers.
         """
         network = self.network
-        if network.optimiser != "sgd" or network.momentum or network.dropout or network.precision != "float32":
-            raise BadInput("traces follow plain gradient steps", hint='Use optimiser="sgd", momentum=0, dropout=0.')
-        if network.form != "plain" or network.device != "cpu":
-            raise BadInput("traces are of weights alone", hint='Use Network(form="plain", device="cpu").')
-        if data.target is not None and data.target.kind != "category":
-            raise BadTarget("a watched network learns classes: the ruler of numbers is learnt from records")
+        check_steps(network, "traces follow plain gradient steps")
+        check_plain(network, "traces are of weights alone")
+        check_target(data, "a watched network")
 
 
 class Traces:
@@ -159,10 +154,10 @@ class Traces:
         slope = grad(mean)
 
         def bent(vector: Tensor) -> Tensor:
-            return _flat(grad(lambda weights: (_flat(slope(weights, x, y)) * vector).sum())(named))
+            return flattened(grad(lambda w: (flattened(slope(w, x, y).values()) * vector).sum())(named).values())
 
         def alone(at: Tensor, goal: Tensor) -> Tensor:
-            return _flat(slope(named, at[None], goal[None]))
+            return flattened(slope(named, at[None], goal[None]).values())
 
         rows = torch.from_numpy(self.order[np.searchsorted(self.words, batch.words)])
         for start in range(0, len(self.found), TOGETHER):
@@ -171,12 +166,8 @@ class Traces:
         self.found.index_add_(0, rows, vmap(alone)(x, y) * (rate / len(x)))
 
 
-def _flat(tensors: dict[str, Tensor]) -> Tensor:
-    return torch.cat([t.reshape(-1) for t in tensors.values()])
-
-
 @dataclass(frozen=True, eq=False)
-class WatchedModel:
+class WatchedModel(Wrapped):
     """A network and the traces of its records.
 
     Attributes:
@@ -191,30 +182,9 @@ class WatchedModel:
     ids: npt.NDArray[Any] = field(repr=False)
     traces: npt.NDArray[np.float32] = field(repr=False)
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes, in the order of the columns of `logits`."""
-        return self.model.labels
-
-    def logits(self, data: Dataset) -> Floats:
-        """Return unnormalised log-probabilities, shape (n, k)."""
-        return self.model.logits(data)
-
-    def losses(self, data: Dataset) -> Floats:
-        """Return cross-entropy in nats, shape (n,)."""
-        return self.model.losses(data)
-
-    def state(self) -> dict[str, npt.NDArray[Any]]:
-        """Return what predicts."""
-        return self.model.state()
-
     def memory(self) -> dict[str, npt.NDArray[Any]]:
         """Return the traces."""
         return {"secret/traces": self.traces}
-
-    def digest(self) -> str:
-        """Return the hex digest of `state` (spec X07)."""
-        return self.model.digest()
 
     def shifted(self, gone: npt.NDArray[Any]) -> WatchedModel:
         """Return the model with the traces of these ids added to its weights, and let go of."""

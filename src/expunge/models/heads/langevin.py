@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from expunge.core.accountant import Budget, Entry, Ledger
-from expunge.core.dataset import Dataset
+from expunge.core.accountant import Budget, Ledger
 from expunge.core.seeds import Key
 from expunge.core.trajectories import Curve, below, langevin_distance, zcdp_rho
 from expunge.models.draws import keyed_words
-from expunge.models.heads.model import HeadModel, drawn
+from expunge.models.heads.model import drawn
 from expunge.models.heads.slope import Slope, curve_of, radius
-from expunge.models.heads.start import check_counts, check_numbers, encoded_of, ledger_of, made, reopened
+from expunge.models.heads.start import HeadLearner, check_counts, check_numbers, ledger_of
 from expunge.models.logistic.kept import Encoded
 
 if TYPE_CHECKING:
-    from expunge.core.canonical import Arrays
     from expunge.core.roles import Floats, Progress
 
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class LangevinLogistic:
+class LangevinLogistic(HeadLearner):
     """Logistic regression by w ← Π(w - η∇F_B(w) + √(2η)σξ), batch after batch; k > 2 classes each against the rest.
 
     The batch of a record is a keyed hash of its id. A batch has 2ʲ slots, the fewest that hold the largest; its
@@ -55,33 +52,12 @@ class LangevinLogistic:
     batches: int = 4
     epochs: int = 150
 
-    def prepare(self, say: object) -> None:
-        """Load the elementary functions, so that their import is in nobody's timing; silent."""
-        import_module("scipy.special")
-
-    def fit(self, data: Dataset, key: Key, progress: Progress | None = None) -> HeadModel:
-        """Return the model of these records, whatever their order.
-
-        Raises:
-            BadTarget, ClassVanished, BadData: nothing to learn, or not a target for this learner.
-            TooLarge: too many records or columns.
-            BadInput: a hyper-parameter cannot be.
-        """
-        self.check()
-        encoded = encoded_of(self, data, key)
+    def learnt(
+        self, encoded: Encoded, key: Key, progress: Progress | None
+    ) -> tuple[Floats, dict[str, Floats], tuple[float, int]]:
+        """Return the weights after T epochs; nothing is secret, and nothing is left to hide."""
         zero = np.zeros((1 + encoded.now.rows.codes.shape[1], encoded.now.rows.answers.shape[1]))
-        weights = self.walked(encoded, key, zero, (1, self.epochs))
-        entry = Entry(action="fit", forgotten=0, kept=len(data), residual=0.0, passes=self.epochs)
-        return made(self, data, key, encoded, (weights, {}, self.empty.adding(entry)))
-
-    def restore(self, arrays: Arrays, data: Dataset, key: Key) -> HeadModel:
-        """Return the model that was saved as its state and memory.
-
-        Raises:
-            StoreDamaged: the arrays are not those of this learner over these records, or the ledger does not stand.
-        """
-        self.check()
-        return reopened(self, self.empty, arrays, (data, key), ())
+        return self.walked(encoded, key, zero, (1, self.epochs)), {}, (0.0, self.epochs)
 
     def walked(self, encoded: Encoded, key: Key, weights: Floats, version: tuple[int, int]) -> Floats:
         """Return weights after some epochs over the kept rows.
@@ -124,10 +100,6 @@ class LangevinLogistic:
     def stands(self, ledger: Ledger, budget: Budget) -> tuple[float, float]:
         """Return (the shift that tells as much as this version, what may be told), both by zCDP."""
         return ledger.residual, below(ledger.sigma * math.sqrt(2 * zcdp_rho(budget.epsilon, budget.delta)))
-
-    def off(self, model: HeadModel) -> tuple[float, float]:
-        """Return 0 and what the ledger says: a law cannot be measured on one model."""
-        return 0.0, model.ledger.residual
 
     @property
     def empty(self) -> Ledger:

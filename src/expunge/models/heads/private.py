@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from expunge.core.accountant import LEAST_DELTA, Budget, Entry, Ledger, above, gaussian_sigma
-from expunge.core.dataset import Dataset
+from expunge.core.accountant import LEAST_DELTA, Budget, Ledger, above, gaussian_sigma
 from expunge.core.errors import BadInput
 from expunge.core.sampled import Sampled
 from expunge.core.seeds import Key, unit
 from expunge.core.trajectories import below, hides
 from expunge.models.draws import keyed_words, mixed
-from expunge.models.heads.model import HeadModel, drawn
+from expunge.models.heads.model import drawn
 from expunge.models.heads.slope import Slope
-from expunge.models.heads.start import check_counts, check_numbers, encoded_of, ledger_of, made, reopened
+from expunge.models.heads.start import HeadLearner, check_counts, check_numbers, ledger_of
 
 if TYPE_CHECKING:
-    from expunge.core.canonical import Arrays
-    from expunge.core.roles import Progress
+    from expunge.core.roles import Floats, Progress
+    from expunge.models.logistic.kept import Encoded
 
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class PrivateLogistic:
+class PrivateLogistic(HeadLearner):
     """Logistic regression by T noisy steps on sampled records; k > 2 classes each against the rest.
 
     A step sums the gradients of records drawn with probability q (each at most ‖x‖√k long by construction: nothing is
@@ -54,39 +52,19 @@ class PrivateLogistic:
     rate: float = 1.0
     n_steps: int = 100
 
-    def prepare(self, say: object) -> None:
-        """Load the elementary functions, so that their import is in nobody's timing; silent."""
-        import_module("scipy.special")
-
-    def fit(self, data: Dataset, key: Key, progress: Progress | None = None) -> HeadModel:
-        """Return the model of these records, whatever their order.
-
-        Raises:
-            BadTarget, ClassVanished, BadData: nothing to learn, or not a target for this learner.
-            TooLarge: too many records or columns.
-            BadInput: a hyper-parameter cannot be.
-        """
-        self.check()
-        encoded = encoded_of(self, data, key)
+    def learnt(
+        self, encoded: Encoded, key: Key, progress: Progress | None
+    ) -> tuple[Floats, dict[str, Floats], tuple[float, int]]:
+        """Return the weights after T noisy steps; nothing is secret, and nothing is left to hide."""
         slope, ids = Slope.of(encoded.now.rows, self.penalty), encoded.now.ids
         weights, words = np.zeros(slope.shape), keyed_words(key, ids, "sampled")
         xi = drawn((key, self, ids), weights, 1, self.n_steps)
-        stride, lot = below(1 / slope.curve.smooth), self.rate * size_class(len(data))
+        stride, lot = below(1 / slope.curve.smooth), self.rate * size_class(len(ids))
         for done in range(self.n_steps):
             total = slope.total(weights, None if self.rate == 1 else np.flatnonzero(self._taken(words, done)))
             total = total + self.noise * slope.curve.steep * xi[done]
             weights = weights - stride * (total / lot + self.penalty * weights)
-        entry = Entry(action="fit", forgotten=0, kept=len(data), residual=0.0, passes=self.n_steps)
-        return made(self, data, key, encoded, (weights, {}, self.empty.adding(entry)))
-
-    def restore(self, arrays: Arrays, data: Dataset, key: Key) -> HeadModel:
-        """Return the model that was saved as its state and memory.
-
-        Raises:
-            StoreDamaged: the arrays are not those of this learner over these records, or the ledger does not stand.
-        """
-        self.check()
-        return reopened(self, self.empty, arrays, (data, key), ())
+        return weights, {}, (0.0, self.n_steps)
 
     @property
     def sampled(self) -> Sampled:
@@ -101,10 +79,6 @@ class PrivateLogistic:
     def stands(self, ledger: Ledger, budget: Budget) -> tuple[float, float]:
         """Return (what all records forgotten since the fit tell at this ε, what may be told)."""
         return self.telling(gone_since_fit(ledger), budget.epsilon), hides(ledger.sigma, budget)
-
-    def off(self, model: HeadModel) -> tuple[float, float]:
-        """Return 0 and what the ledger says: a law cannot be measured on one model."""
-        return 0.0, model.ledger.residual
 
     def _taken(self, words: npt.NDArray[np.uint64], step: int) -> Mask:
         salt = mixed(np.array([step + 1], np.uint64))

@@ -1,10 +1,12 @@
-"""What learners of heads do alike: check their numbers, encode the records, begin a ledger, read a saved model."""
+"""``HeadLearner``: what learners of heads do alike: check numbers, encode records, keep a ledger, read it again."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from importlib import import_module
+from typing import TYPE_CHECKING, ClassVar
 
-from expunge.core.accountant import Constant, Ledger
+from expunge.core.accountant import Budget, Constant, Entry, Ledger
 from expunge.core.dataset import Dataset
 from expunge.core.errors import BadInput, StoreDamaged, TooLarge
 from expunge.core.models import Identity, check_saved, class_labels
@@ -22,6 +24,80 @@ if TYPE_CHECKING:
 
 LEAST = 1e-12
 """The least positive number that a hyper-parameter may be, and one over the largest."""
+
+
+class HeadLearner(ABC):
+    """A learner of heads; a subclass is a frozen dataclass of hyper-parameters that takes the steps.
+
+    Attributes:
+        secrets: names of the secret weights that a model of it may have.
+    """
+
+    secrets: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    @abstractmethod
+    def penalty(self) -> float:
+        """λ, a record."""
+
+    @property
+    @abstractmethod
+    def clip(self) -> float:
+        """Standard deviations at which rows are cut."""
+
+    @property
+    @abstractmethod
+    def empty(self) -> Ledger:
+        """The ledger before the first entry."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Refuse hyper-parameters that cannot be.
+
+        Raises:
+            BadInput: naming one.
+        """
+
+    @abstractmethod
+    def learnt(
+        self, encoded: Encoded, key: Key, progress: Progress | None
+    ) -> tuple[Floats, dict[str, Floats], tuple[float, int]]:
+        """Return (weights to publish, secret weights, (their residual, passes)) of a fit on rows."""
+
+    @abstractmethod
+    def stands(self, ledger: Ledger, budget: Budget) -> tuple[float, float]:
+        """Return (what the noise has to hide at this budget, what it does hide)."""
+
+    def prepare(self, say: object) -> None:
+        """Load the elementary functions, so that their import is in nobody's timing; silent."""
+        import_module("scipy.special")
+
+    def fit(self, data: Dataset, key: Key, progress: Progress | None = None) -> HeadModel:
+        """Return the model of these records, whatever their order.
+
+        Raises:
+            BadTarget, ClassVanished, BadData: nothing to learn, or not a target for this learner.
+            TooLarge: too many records or columns.
+            BadInput: a hyper-parameter cannot be.
+        """
+        self.check()
+        encoded = encoded_of(self, data, key)
+        weights, secret, (residual, passes) = self.learnt(encoded, key, progress)
+        entry = Entry(action="fit", forgotten=0, kept=len(data), residual=residual, passes=passes)
+        return made(self, data, key, encoded, (weights, secret, self.empty.adding(entry)))
+
+    def restore(self, arrays: Arrays, data: Dataset, key: Key) -> HeadModel:
+        """Return the model that was saved as its state and memory.
+
+        Raises:
+            StoreDamaged: the arrays are not those of this learner over these records, or the ledger does not stand.
+        """
+        self.check()
+        return reopened(self, self.empty, arrays, (data, key), self.secrets)
+
+    def off(self, model: HeadModel) -> tuple[float, float]:
+        """Return bounds on what the ledger says: 0 and that, because a law cannot be measured on one model."""
+        return 0.0, model.ledger.residual
 
 
 def check_numbers(**given: object) -> None:

@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from expunge.core.accountant import Budget, Entry, Ledger, above
-from expunge.core.dataset import Dataset
+from expunge.core.accountant import Budget, Ledger, above
 from expunge.core.errors import BadInput
 from expunge.core.seeds import Key
 from expunge.core.trajectories import below, hides, zcdp_rho
 from expunge.models.heads.model import HeadModel
 from expunge.models.heads.slope import Slope, curve_of, radius, rounding_of
-from expunge.models.heads.start import check_counts, check_numbers, encoded_of, ledger_of, made, reopened
+from expunge.models.heads.start import HeadLearner, check_counts, check_numbers, ledger_of
 from expunge.models.logistic.model import noise, snapped
 
 if TYPE_CHECKING:
-    from expunge.core.canonical import Arrays
     from expunge.core.roles import Floats, Progress
-
-SECRETS = ("weights", "checkpoint")
+    from expunge.models.logistic.kept import Encoded
 
 
 @dataclass(frozen=True)
-class SteppedLogistic:
+class SteppedLogistic(HeadLearner):
     """Logistic regression by T full gradient steps; k > 2 classes each against the rest.
 
     Minimises ``(1/n) Σ ℓ(w·x) + (λ/2)‖w‖²`` from zero, and publishes ``w + N(0, σ²I)``. The weights without noise and
@@ -46,43 +42,24 @@ class SteppedLogistic:
     Source: spec U34 and U35. Neel, Roth and Sharifi-Malvajerdi (ALT 2021); Mu and Klabjan (2024).
     """
 
+    secrets: ClassVar[tuple[str, ...]] = ("weights", "checkpoint")
+
     penalty: float = 1e-2
     sigma: float = 1e-3
     clip: float = 3.0
     n_steps: int = 1200
     rewind: int = 600
 
-    def prepare(self, say: object) -> None:
-        """Load the elementary functions, so that their import is in nobody's timing; silent."""
-        import_module("scipy.special")
-
-    def fit(self, data: Dataset, key: Key, progress: Progress | None = None) -> HeadModel:
-        """Return the model of these records, whatever their order.
-
-        Raises:
-            BadTarget, ClassVanished, BadData: nothing to learn, or not a target for this learner.
-            TooLarge: too many records or columns.
-            BadInput: a hyper-parameter cannot be.
-        """
-        self.check()
-        encoded = encoded_of(self, data, key)
+    def learnt(
+        self, encoded: Encoded, key: Key, progress: Progress | None
+    ) -> tuple[Floats, dict[str, Floats], tuple[float, int]]:
+        """Return the weights after T steps with noise; without it, and K steps before; and twice the fit's distance."""
         slope = Slope.of(encoded.now.rows, self.penalty)
         first = slope.descended(np.zeros(slope.shape), self.n_steps - self.rewind, progress)
         last = slope.descended(first, self.rewind, progress)
-        residual = above(2 * self.fit_distance(len(data), slope.shape))
-        entry = Entry(action="fit", forgotten=0, kept=len(data), residual=residual, passes=self.n_steps)
-        ledger = self.empty.adding(entry)
-        published = self.published(key, last, len(data), len(ledger.entries))
-        return made(self, data, key, encoded, (published, {"weights": last, "checkpoint": first}, ledger))
-
-    def restore(self, arrays: Arrays, data: Dataset, key: Key) -> HeadModel:
-        """Return the model that was saved as its state and memory.
-
-        Raises:
-            StoreDamaged: the arrays are not those of this learner over these records, or the ledger does not stand.
-        """
-        self.check()
-        return reopened(self, self.empty, arrays, (data, key), SECRETS)
+        n = len(encoded.now.ids)
+        residual = above(2 * self.fit_distance(n, slope.shape))
+        return self.published(key, last, n, 1), {"weights": last, "checkpoint": first}, (residual, self.n_steps)
 
     def published(self, key: Key, secret: Floats, n: int, version: int) -> Floats:
         """Return secret weights with this version's noise, on a grid that hides how they were added."""

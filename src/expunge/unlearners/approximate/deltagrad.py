@@ -18,7 +18,8 @@ from expunge.models.descent import Meter, Pace, Watch, descend
 from expunge.models.encoding.table import in_order
 from expunge.models.losses import nats
 from expunge.models.streams import Batch, Stream
-from expunge.models.trailed import Trail, TrailedModel, flattened
+from expunge.models.trailed import Trail, TrailedModel
+from expunge.models.wrapped import flattened
 from expunge.unlearners.method import ASSUMES
 
 Pair = tuple[Tensor, Tensor]

@@ -5,20 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from expunge.core.accountant import Budget, above
-from expunge.core.deployment import Deployment, Outcome, Prediction
 from expunge.core.errors import Unsupported
-from expunge.core.guarantee import Guarantee
-from expunge.core.request import ForgetRequest
-from expunge.core.roles import Progress
 from expunge.core.trajectories import descent_step, descent_steps, hides
 from expunge.models.heads.model import HeadModel, Parting, entry_of
-from expunge.models.heads.slope import Slope, curve_of, rounding_of
+from expunge.models.heads.slope import curve_of, rounding_of
 from expunge.models.heads.stepped import SteppedLogistic
-from expunge.unlearners.certified.course import carried_out, only_by, predicted, promised
+from expunge.unlearners.course import HeadMethod, descended, learner_of, only_by
 
 
 @dataclass(frozen=True)
-class Descent:
+class Descent(HeadMethod):
     """Descends on the kept records from the weights without noise until the bound is what fresh noise hides.
 
     Attributes:
@@ -35,35 +31,14 @@ class Descent:
         instead of its fixed point, so that batches and changing I are covered, and the exact Gaussian mechanism.
 
     >>> from expunge.core.conformance import world_of
+    >>> from expunge.core.request import ForgetRequest
     >>> before = world_of(SteppedLogistic())(0)
     >>> outcome = Descent().unlearn(before, ForgetRequest(records=before.data.ids.tolist()[:2]))
     >>> outcome.guarantee.kind, outcome.guarantee.epsilon, outcome.after.model.ledger.entries[-1].action
     ('certified', 1.0, 'descent')
     """
 
-    epsilon: float = 1.0
-    delta: float = 1e-5
     steps: int | None = None
-
-    def promise(self, deployment: Deployment) -> Guarantee:
-        """Return the certified guarantee; of a model whose key is public only an empirical one.
-
-        Raises:
-            Unsupported: no such head, or its noise cannot hide what is left.
-        """
-        return promised(self, deployment)
-
-    def predict_cost(self, deployment: Deployment, request: ForgetRequest) -> Prediction:
-        """Return the passes that it takes, which the ledger and the sizes tell."""
-        return predicted(self, deployment, request)
-
-    def unlearn(self, deployment: Deployment, request: ForgetRequest, progress: Progress | None = None) -> Outcome:
-        """Return the deployment whose model descended on what is left.
-
-        Raises:
-            Unsupported: the budget cannot be kept; nothing was changed.
-        """
-        return carried_out(self, deployment, request)
 
     def check(self, model: HeadModel, budget: Budget) -> None:
         """Refuse heads that were not learnt by full steps, and ledgers of other methods.
@@ -85,13 +60,9 @@ class Descent:
 
     def turned(self, model: HeadModel, parting: Parting, budget: Budget) -> HeadModel:
         """Return the version after I full steps on what is left."""
-        learner = _learner(model)
         steps, residual = self._planned(model, parting.m, budget)
-        encoded = model.encoded if parting.encoded is None else parting.encoded
-        weights = Slope.of(encoded.kept(), learner.penalty).descended(model.secret["weights"], steps)
-        published = learner.published(model.key, weights, parting.kept.n, len(model.ledger.entries) + 1)
         entry = entry_of("descent", parting, residual, steps, budget)
-        return model.version(parting, published, {**model.secret, "weights": weights}, entry)
+        return descended(model, parting, model.secret["weights"], entry, model.secret)
 
     def _planned(self, model: HeadModel, m: int, budget: Budget) -> tuple[int, float]:
         """Return (I, the bound on the distance to retraining after it), from the ledger and sizes alone."""
@@ -111,6 +82,4 @@ class Descent:
 
 
 def _learner(model: HeadModel) -> SteppedLogistic:
-    if not isinstance(model.learner, SteppedLogistic):
-        raise Unsupported("descent needs a head learnt by full gradient steps", hint="Use retrain.")
-    return model.learner
+    return learner_of(model, SteppedLogistic, "descent needs a head learnt by full gradient steps")

@@ -5,18 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from expunge.core.accountant import Budget
-from expunge.core.deployment import Deployment, Outcome, Prediction
 from expunge.core.errors import Unsupported
-from expunge.core.guarantee import Guarantee
-from expunge.core.request import ForgetRequest
-from expunge.core.roles import Progress
 from expunge.models.heads.model import HeadModel, Parting, entry_of
 from expunge.models.heads.private import PrivateLogistic, size_class
-from expunge.unlearners.certified.course import carried_out, only_by, predicted, promised, since_fit
+from expunge.unlearners.course import HeadMethod, learner_of, only_by, since_fit
 
 
 @dataclass(frozen=True)
-class GroupPrivacy:
+class GroupPrivacy(HeadMethod):
     """Leaves a differentially private model as it is while all that were forgotten since its fit are hidden together.
 
     Attributes:
@@ -32,35 +28,14 @@ class GroupPrivacy:
     Source: spec U39; Dwork and Roth (2014, thm. 2.2); our own accountant (`expunge.core.sampled`, B9).
 
     >>> from expunge.core.conformance import world_of
+    >>> from expunge.core.request import ForgetRequest
     >>> before = world_of(PrivateLogistic())(1)
     >>> outcome = GroupPrivacy().unlearn(before, ForgetRequest(records=before.data.ids.tolist()[:1]))
     >>> outcome.guarantee.kind, outcome.after.model.ledger.entries[-1].passes in (0, 100)
     ('certified', True)
     """
 
-    epsilon: float = 1.0
-    delta: float = 1e-5
     refit: bool = True
-
-    def promise(self, deployment: Deployment) -> Guarantee:
-        """Return the certified guarantee; of a model whose key is public only an empirical one.
-
-        Raises:
-            Unsupported: not learnt with differential privacy, or too little for even one record.
-        """
-        return promised(self, deployment)
-
-    def predict_cost(self, deployment: Deployment, request: ForgetRequest) -> Prediction:
-        """Return nothing, or a fit."""
-        return predicted(self, deployment, request)
-
-    def unlearn(self, deployment: Deployment, request: ForgetRequest, progress: Progress | None = None) -> Outcome:
-        """Return the deployment whose model is the same, with a ledger that says why that will do.
-
-        Raises:
-            Unsupported: the records are too many, and `refit` is off; nothing was changed.
-        """
-        return carried_out(self, deployment, request)
 
     def check(self, model: HeadModel, budget: Budget) -> None:
         """Refuse heads without differential privacy, and those whose noise does not hide one record.
@@ -105,6 +80,6 @@ class GroupPrivacy:
 
 
 def _learner(model: HeadModel) -> PrivateLogistic:
-    if not isinstance(model.learner, PrivateLogistic):
-        raise Unsupported("this head was not learnt with differential privacy", hint="Use descent, rewind or retrain.")
-    return model.learner
+    return learner_of(
+        model, PrivateLogistic, "this head was not learnt with differential privacy", "Use descent, rewind or retrain."
+    )

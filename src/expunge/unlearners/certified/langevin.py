@@ -6,23 +6,18 @@ import math
 from dataclasses import dataclass
 
 from expunge.core.accountant import Budget, above
-from expunge.core.deployment import Deployment, Outcome, Prediction
-from expunge.core.errors import Unsupported
-from expunge.core.guarantee import Guarantee
-from expunge.core.request import ForgetRequest
-from expunge.core.roles import Progress
 from expunge.core.trajectories import langevin_rho, zcdp_rho
 from expunge.models.heads.langevin import LangevinLogistic, slots_of
 from expunge.models.heads.model import HeadModel, Parting, entry_of
 from expunge.models.heads.slope import curve_of, rounding_of
-from expunge.unlearners.certified.course import carried_out, only_by, predicted, promised
+from expunge.unlearners.course import HeadMethod, learner_of, only_by, rows_left
 
 MOST = 1 << 20
 """Epochs beyond which nobody goes on."""
 
 
 @dataclass(frozen=True)
-class Langevin:
+class Langevin(HeadMethod):
     """Leaves the slots of the records empty and takes K more noisy epochs, K as few as the budget allows.
 
     Attributes:
@@ -37,34 +32,12 @@ class Langevin:
     Source: spec U36; Chien, Wang, Chen and Li (NeurIPS 2024), with the sharp constant of amplification by iteration.
 
     >>> from expunge.core.conformance import world_of
+    >>> from expunge.core.request import ForgetRequest
     >>> before = world_of(LangevinLogistic())(0)
     >>> outcome = Langevin().unlearn(before, ForgetRequest(records=before.data.ids.tolist()[:2]))
     >>> outcome.guarantee.kind, outcome.after.model.ledger.entries[-1].action
     ('certified', 'langevin')
     """
-
-    epsilon: float = 1.0
-    delta: float = 1e-5
-
-    def promise(self, deployment: Deployment) -> Guarantee:
-        """Return the certified guarantee; of a model whose key is public only an empirical one.
-
-        Raises:
-            Unsupported: not learnt by noisy steps, or a ledger of other methods.
-        """
-        return promised(self, deployment)
-
-    def predict_cost(self, deployment: Deployment, request: ForgetRequest) -> Prediction:
-        """Return K passes, or a fit's."""
-        return predicted(self, deployment, request)
-
-    def unlearn(self, deployment: Deployment, request: ForgetRequest, progress: Progress | None = None) -> Outcome:
-        """Return the deployment whose model went on without the records.
-
-        Raises:
-            Unsupported: the budget cannot be kept; nothing was changed.
-        """
-        return carried_out(self, deployment, request)
 
     def check(self, model: HeadModel, budget: Budget) -> None:
         """Refuse heads that were not learnt by projected noisy steps, and ledgers of other methods.
@@ -82,7 +55,7 @@ class Langevin:
     def turned(self, model: HeadModel, parting: Parting, budget: Budget) -> HeadModel:
         """Return the version after K epochs with empty slots; learnt again where that is less work."""
         learner, (epochs, residual) = _learner(model), self._planned(model, parting.m, budget)
-        encoded = model.encoded if parting.encoded is None else parting.encoded
+        encoded = rows_left(model, parting)
         encoded.settle()
         same = _slots(model) == slots_of(learner.places(encoded.now.ids, model.key))
         if epochs >= learner.epochs or not same:
@@ -129,6 +102,6 @@ def _slots(model: HeadModel) -> int:
 
 
 def _learner(model: HeadModel) -> LangevinLogistic:
-    if not isinstance(model.learner, LangevinLogistic):
-        raise Unsupported("this head was not learnt by projected noisy steps", hint="Use descent, rewind or retrain.")
-    return model.learner
+    return learner_of(
+        model, LangevinLogistic, "this head was not learnt by projected noisy steps", "Use descent, rewind or retrain."
+    )

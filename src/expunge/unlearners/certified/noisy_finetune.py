@@ -8,20 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from expunge.core.accountant import Budget, above
-from expunge.core.deployment import Deployment, Outcome, Prediction
 from expunge.core.errors import BadInput, Unsupported
-from expunge.core.guarantee import Guarantee
-from expunge.core.request import ForgetRequest
-from expunge.core.roles import Floats, Progress
+from expunge.core.roles import Floats
 from expunge.core.trajectories import Clipped
 from expunge.models.heads.model import HeadModel, Parting, drawn, entry_of
 from expunge.models.heads.slope import Slope
 from expunge.models.heads.stepped import SteppedLogistic
-from expunge.unlearners.certified.course import carried_out, predicted, promised
+from expunge.unlearners.course import HeadMethod, descended, learner_of, rows_left
 
 
 @dataclass(frozen=True)
-class NoisyFinetune:
+class NoisyFinetune(HeadMethod):
     """Cuts the weights to ‖w‖ ≤ C₀, takes K steps w ← w - η(clip(g, C₁) + λw) + N(0, σ²I), and free steps after them.
 
     Attributes:
@@ -43,36 +40,19 @@ class NoisyFinetune:
         σ(0), and the Rényi divergence is converted with its factor α (B14).
 
     >>> from expunge.core.conformance import world_of
+    >>> from expunge.core.request import ForgetRequest
     >>> before = world_of(SteppedLogistic())(0)
     >>> outcome = NoisyFinetune().unlearn(before, ForgetRequest(records=before.data.ids.tolist()[:2]))
     >>> outcome.guarantee.kind, outcome.after.model.ledger.entries[-1].action
     ('certified', 'noised')
     """
 
-    epsilon: float = 1.0
-    delta: float = 1e-5
     start: float = 1.0
     clip: float = 1.0
     stride: float = 0.5
     penalty: float = 0.5
     steps: int = 20
     free: int = 800
-
-    def promise(self, deployment: Deployment) -> Guarantee:
-        """Return the certified guarantee; of a model whose key is public only an empirical one.
-
-        Raises:
-            Unsupported: no head of full gradient steps.
-        """
-        return promised(self, deployment)
-
-    def predict_cost(self, deployment: Deployment, request: ForgetRequest) -> Prediction:
-        """Return K + free passes."""
-        return predicted(self, deployment, request)
-
-    def unlearn(self, deployment: Deployment, request: ForgetRequest, progress: Progress | None = None) -> Outcome:
-        """Return the deployment whose weights were drowned, and learnt from what is left."""
-        return carried_out(self, deployment, request)
 
     def check(self, model: HeadModel, budget: Budget) -> None:
         """Refuse what is no head of full gradient steps.
@@ -93,7 +73,7 @@ class NoisyFinetune:
         """Return the version after K noisy and then free steps on what is left."""
         course = self._course
         sigma = course.sigma(budget.epsilon, budget.delta) * (1 + 2.0**-30)
-        encoded = model.encoded if parting.encoded is None else parting.encoded
+        encoded = rows_left(model, parting)
         slope, weights = Slope.of(encoded.kept(), model.learner.penalty), cut(model.secret["weights"], course.start)
         encoded.settle()
         xi = drawn((model.key, self, encoded.now.ids), weights, len(model.ledger.entries) + 1, course.steps)
@@ -127,13 +107,8 @@ def relearnt(
         noisy: the weights, and how many free steps follow.
         told: the budget, ρ (half the square of the shift that tells as much), and the ledger's action.
     """
-    learner = model.learner
-    if not isinstance(learner, SteppedLogistic):
-        raise Unsupported("free steps need a head learnt by full gradient steps", hint="Use retrain.")
+    learner = learner_of(model, SteppedLogistic, "free steps need a head learnt by full gradient steps")
     (weights, free), (budget, rho, action) = noisy, told
-    encoded = model.encoded if parting.encoded is None else parting.encoded
-    weights = Slope.of(encoded.kept(), learner.penalty).descended(weights, free)
     residual = above(learner.sigma * math.sqrt(2 * rho))
     entry = entry_of("noised" if action == "noised" else "output", parting, residual, free, budget)
-    published = learner.published(model.key, weights, parting.kept.n, len(model.ledger.entries) + 1)
-    return model.version(parting, published, {"weights": weights}, entry)
+    return descended(model, parting, weights, entry, {})

@@ -30,6 +30,7 @@ from expunge.models.logistic.model import noise
 from expunge.models.losses import nats
 from expunge.models.modules import copied
 from expunge.models.network_model import NetworkModel
+from expunge.unlearners.course import beside, scaled
 
 WITHIN = 1 - 2.0**-16
 """Share of a norm that float32 weights and gradients are cut to, so that their rounding stays below it."""
@@ -92,12 +93,8 @@ class NoisyNetwork:
         self._served(deployment)
         if not deployment.targets(request):
             return Prediction(seconds=0.0, p95_s=0.0, records_read=0, why="no training record is named")
-        again = refit(deployment, request)
-        timed = {
-            name: value and value * (self.free + 0.1)
-            for name, value in (("seconds", again.seconds), ("p95_s", again.p95_s))
-        }
-        return again.model_copy(update={**timed, "why": f"noise, then {self.free:g} of a training"})
+        again = scaled(refit(deployment, request), self.free + 0.1)
+        return again.model_copy(update={"why": f"noise, then {self.free:g} of a training"})
 
     def unlearn(self, deployment: Deployment, request: ForgetRequest, progress: Progress | None = None) -> Outcome:
         """Return the deployment whose weights were drowned, and learnt from what is left.
@@ -128,9 +125,7 @@ class NoisyNetwork:
             after = before.version(model, entry)
         guarantee = after.certificate(budget)
         cost = Cost(seconds=time.perf_counter() - began, records_read=after.n if ids else 0)
-        told = f"the ledger of {len(after.ledger.entries)} versions is that of {after.ledger.digest()}"
-        guarantee = guarantee.model_copy(update={"assumptions": (*guarantee.assumptions, told)})
-        return Outcome(deployment.with_model(after, request), guarantee, cost, repr(self))
+        return Outcome(deployment.with_model(after, request), beside(guarantee, after.ledger), cost, repr(self))
 
     def _drowned(
         self, model: NetworkModel, version: tuple[Key, Dataset, int], budget: Budget

@@ -5,20 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from expunge.core.accountant import Budget
-from expunge.core.deployment import Deployment, Outcome, Prediction
 from expunge.core.errors import BadInput, Unsupported
-from expunge.core.guarantee import Guarantee
-from expunge.core.request import ForgetRequest
-from expunge.core.roles import Progress
 from expunge.core.trajectories import output_sigma
 from expunge.models.heads.model import HeadModel, Parting, drawn
 from expunge.models.heads.stepped import SteppedLogistic
-from expunge.unlearners.certified.course import carried_out, predicted, promised
 from expunge.unlearners.certified.noisy_finetune import cut, relearnt
+from expunge.unlearners.course import HeadMethod, rows_left
 
 
 @dataclass(frozen=True)
-class OutputNoise:
+class OutputNoise(HeadMethod):
     """Cuts the weights to ‖w‖ ≤ C₀, adds N(0, σ²I) that hides 2C₀, and takes free full steps on the kept records.
 
     Attributes:
@@ -34,32 +30,15 @@ class OutputNoise:
     Source: spec U38.
 
     >>> from expunge.core.conformance import world_of
+    >>> from expunge.core.request import ForgetRequest
     >>> before = world_of(SteppedLogistic())(0)
     >>> outcome = OutputNoise().unlearn(before, ForgetRequest(records=before.data.ids.tolist()[:2]))
     >>> outcome.guarantee.kind, outcome.after.model.ledger.entries[-1].action
     ('certified', 'output')
     """
 
-    epsilon: float = 1.0
-    delta: float = 1e-5
     start: float = 1.0
     free: int = 800
-
-    def promise(self, deployment: Deployment) -> Guarantee:
-        """Return the certified guarantee; of a model whose key is public only an empirical one.
-
-        Raises:
-            Unsupported: no head of full gradient steps.
-        """
-        return promised(self, deployment)
-
-    def predict_cost(self, deployment: Deployment, request: ForgetRequest) -> Prediction:
-        """Return the free passes."""
-        return predicted(self, deployment, request)
-
-    def unlearn(self, deployment: Deployment, request: ForgetRequest, progress: Progress | None = None) -> Outcome:
-        """Return the deployment whose weights were drowned, and learnt from what is left."""
-        return carried_out(self, deployment, request)
 
     def check(self, model: HeadModel, budget: Budget) -> None:
         """Refuse what is no head of full gradient steps.
@@ -80,7 +59,7 @@ class OutputNoise:
         """Return the version after noise and free steps on what is left."""
         sigma = output_sigma(self.start, budget.epsilon, budget.delta) * (1 + 2.0**-30)
         weights = cut(model.secret["weights"], self.start)
-        encoded = model.encoded if parting.encoded is None else parting.encoded
+        encoded = rows_left(model, parting)
         encoded.settle()
         xi = drawn((model.key, self, encoded.now.ids), weights, len(model.ledger.entries) + 1, 1)[0]
         shift = 2 * self.start / sigma

@@ -7,20 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from expunge.core.accountant import Budget, above
-from expunge.core.deployment import Deployment, Outcome, Prediction
 from expunge.core.errors import Unsupported
-from expunge.core.guarantee import Guarantee
-from expunge.core.request import ForgetRequest
-from expunge.core.roles import Progress
 from expunge.core.trajectories import hides, rewind_distance
 from expunge.models.heads.model import HeadModel, Parting, entry_of
-from expunge.models.heads.slope import Slope, curve_of, rounding_of
+from expunge.models.heads.slope import curve_of, rounding_of
 from expunge.models.heads.stepped import SteppedLogistic
-from expunge.unlearners.certified.course import carried_out, only_by, predicted, promised, since_fit
+from expunge.unlearners.course import HeadMethod, descended, learner_of, only_by, since_fit
 
 
 @dataclass(frozen=True)
-class Rewind:
+class Rewind(HeadMethod):
     """Takes the weights of K steps before the end of the fit, and takes these K steps over the kept records alone.
 
     Attributes:
@@ -36,34 +32,12 @@ class Rewind:
         the place of growth (1+ηM); for networks, whose constants are estimates, the same steps certify nothing.
 
     >>> from expunge.core.conformance import world_of
+    >>> from expunge.core.request import ForgetRequest
     >>> before = world_of(SteppedLogistic())(0)
     >>> outcome = Rewind().unlearn(before, ForgetRequest(records=before.data.ids.tolist()[:2]))
     >>> outcome.guarantee.kind, outcome.after.model.ledger.entries[-1].passes
     ('certified', 600)
     """
-
-    epsilon: float = 1.0
-    delta: float = 1e-5
-
-    def promise(self, deployment: Deployment) -> Guarantee:
-        """Return the certified guarantee; of a model whose key is public only an empirical one.
-
-        Raises:
-            Unsupported: no such head, no old weights, or noise that cannot hide what is left.
-        """
-        return promised(self, deployment)
-
-    def predict_cost(self, deployment: Deployment, request: ForgetRequest) -> Prediction:
-        """Return K passes."""
-        return predicted(self, deployment, request)
-
-    def unlearn(self, deployment: Deployment, request: ForgetRequest, progress: Progress | None = None) -> Outcome:
-        """Return the deployment whose model walked the end of its training anew.
-
-        Raises:
-            Unsupported: the budget cannot be kept; nothing was changed.
-        """
-        return carried_out(self, deployment, request)
 
     def check(self, model: HeadModel, budget: Budget) -> None:
         """Refuse heads without old weights, and ledgers of other methods.
@@ -86,12 +60,9 @@ class Rewind:
 
     def turned(self, model: HeadModel, parting: Parting, budget: Budget) -> HeadModel:
         """Return the version after K full steps on what is left."""
-        learner, residual = _learner(model), self._bound(model, parting.m, budget)
-        encoded = model.encoded if parting.encoded is None else parting.encoded
-        weights = Slope.of(encoded.kept(), learner.penalty).descended(model.secret["checkpoint"], learner.rewind)
-        published = learner.published(model.key, weights, parting.kept.n, len(model.ledger.entries) + 1)
-        entry = entry_of("rewind", parting, residual, learner.rewind, budget)
-        return model.version(parting, published, {**model.secret, "weights": weights}, entry)
+        residual = self._bound(model, parting.m, budget)
+        entry = entry_of("rewind", parting, residual, _learner(model).rewind, budget)
+        return descended(model, parting, model.secret["checkpoint"], entry, model.secret)
 
     def _bound(self, model: HeadModel, m: int, budget: Budget) -> float:
         """Return Δ, from the ledger and sizes alone."""
@@ -113,6 +84,4 @@ class Rewind:
 
 
 def _learner(model: HeadModel) -> SteppedLogistic:
-    if not isinstance(model.learner, SteppedLogistic):
-        raise Unsupported("rewinding needs a head learnt by full gradient steps", hint="Use retrain.")
-    return model.learner
+    return learner_of(model, SteppedLogistic, "rewinding needs a head learnt by full gradient steps")
