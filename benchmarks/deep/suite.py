@@ -142,10 +142,15 @@ def cost_of(setting: Setting, drawn: Scene, unlearner: Any) -> dict[str, Any]:
 
 
 def gather() -> dict[str, Any]:
-    """All rows that were ever run, newest of a cell and method last."""
+    """The newest row of each method, scene, kind and seed, of the runs with the most models."""
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    known = {*methods(), "do nothing", "retrain"}
     for path in sorted(BUILD.glob("*.jsonl")):
         for line in path.read_text().splitlines():
             row = json.loads(line)
-            rows[(*row["cell"].values(), row["method"])] = row
+            cell = row["cell"]
+            place = (cell["scene"], cell["kind"], cell["seed"], row["method"])
+            fewer = rows.get(place, row)["cell"]["n_models"] <= cell["n_models"]
+            if row["method"] in known and fewer:
+                rows[place] = row
     return {"rows": list(rows.values()), "numpy": np.__version__}
