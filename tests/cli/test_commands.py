@@ -207,7 +207,7 @@ def test_a_real_ctrl_c_while_training_leaves_nothing(tmp_path: Path) -> None:
     frame["y"] = np.where(draw.random(20000) < 0.5, "a", "b")
     frame["useless"] = np.nan  # said aloud just before training begins
     frame.to_csv(tmp_path / "t.csv", index=False)
-    # As the installed script starts it: under -m, CPython 3.11 dies of the signal (-2) where it fell in an exec'd string.
+    # As the installed script starts it: under -m, CPython dies of the signal (-2) where it fell within an exec.
     line = [sys.executable, "-c", "from expunge.cli.main import main; main()", "train"]
     line += [str(tmp_path / "t.csv"), str(tmp_path / "s"), "--target", "y"]
     line += ["--param", "n_trees=2000", "--param", "trees_per_owner=500"]
