@@ -17,6 +17,7 @@ from expunge.models.modules import load_arrays
 from expunge.models.network import Network
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+BUILD = Path(__file__).resolve().parents[2] / "build" / "bench" / "deep"
 TEN = tuple("0123456789")
 
 
@@ -195,11 +196,46 @@ def cifar_images(n_train: int = 50_000) -> tuple[np.ndarray, np.ndarray, np.ndar
             grid = np.asarray(Image.open(path).convert("RGB"))
             rows = grid.reshape(25, 32, 40, 32, 3).transpose(0, 2, 4, 1, 3).reshape(1000, 3, 32, 32)
             found.append(rows)
-        return np.concatenate(found)[:n]
+        return np.concatenate(found)[:n] if found else np.empty((0, 3, 32, 32), np.uint8)
 
     labels = np.load(folder / "labels.npz", allow_pickle=False)
     train, test = labels["train"].astype(int), labels["test"].astype(int)
     return sheets("train", n_train), train[:n_train], sheets("test", 10_000), test
+
+
+def cifar_features(n: int, module: torch.nn.Module) -> np.ndarray:
+    """What the published ResNet-20 makes of the first n test images, before its head: (n, 64) float32, kept on disk."""
+    path = BUILD / f"cifar_features_{n}.npy"
+    if path.is_file():
+        return np.asarray(np.load(path, allow_pickle=False))
+    images = cifar_images(0)[2][:n]
+    body = torch.nn.Sequential(*module[:-1], *list(module[-1].children())[:-1]).eval()
+    with torch.inference_mode():
+        found = [body(torch.tensor(images[i : i + 250] / np.float32(255))).flatten(1) for i in range(0, n, 250)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, torch.cat(found).numpy())
+    return cifar_features(n, module)
+
+
+def cifar_head(seed: int = 0) -> Setting:
+    """A head on the published ResNet-20, learnt from 4,000 test images of CIFAR-10, which its weights never saw."""
+    _, _, _, t = cifar_images(0)
+    X = cifar_features(5000, published())
+    told, chosen = noisy_labels(t[:5000], 0.1, seed)
+    wrong = np.flatnonzero((chosen & (told != t[:5000]))[:4000])
+    data, holdout = pictures(X[:4000], told[:4000], TEN), pictures(X[4000:], t[4000:5000], TEN)
+    holdout = replace(holdout, ids=holdout.ids + 4000, subjects=holdout.subjects + 4000)
+    learner = Network((128,), epochs=100, batch=64, optimiser="sgd", rate=0.1, form="plain")
+    kinds: dict[str, Any] = {
+        "random": None,
+        "mislabelled": lambda s: data.ids[wrong].tolist(),
+        "class": lambda s: data.ids[told[:4000] == 3].tolist(),
+    }
+    said = (
+        "CIFAR-10 through the published ResNet-20, frozen: a perceptron 64-128-10 on its features, learnt from "
+        "4,000 of the test images, 10 % of the labels replaced at random, 100 epochs"
+    )
+    return Setting(data, learner, holdout, kinds, 32, said)
 
 
 def cifar(seed: int = 0) -> Setting:
@@ -217,4 +253,4 @@ def cifar(seed: int = 0) -> Setting:
     return Setting(data, learner, holdout, kinds, 16, "CIFAR-10; ResNet-20, 24 epochs, on a graphics processor")
 
 
-SETTINGS = {"stack": stack, "mnist": mnist, "faces": faces, "adult": adult, "cifar": cifar}
+SETTINGS = {"stack": stack, "mnist": mnist, "faces": faces, "adult": adult, "cifar-head": cifar_head, "cifar": cifar}

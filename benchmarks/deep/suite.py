@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.deep import tuning
 from benchmarks.deep.releases import InReleases
-from benchmarks.deep.scenes import SETTINGS, Setting
+from benchmarks.deep.scenes import BUILD, SETTINGS, Setting
 from expunge import catalog
 from expunge.audit.battery import run as battery
 from expunge.audit.pools import Pool, Pools
@@ -25,7 +25,6 @@ from expunge.core.seeds import Key
 from expunge.core.verdict import verdict_of
 from expunge.unlearners.method import Method
 
-BUILD = Path(__file__).resolve().parents[2] / "build" / "bench" / "deep"
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "deep.json"
 MEASURES = ("accuracy", "ulira", "likeness", "records")
 SHOWN = (
