@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from expunge.models.recommenders.items import Ease, ItemNeighbours
     from expunge.models.sharded.learner import Sharded
     from expunge.trust.verify import verify
+    from expunge.unlearners.approximate.amnesiac import Amnesiac
     from expunge.unlearners.approximate.ascent import Ascent
     from expunge.unlearners.approximate.bad_teacher import BadTeacher
     from expunge.unlearners.approximate.boundary import Boundary
@@ -93,18 +94,18 @@ if TYPE_CHECKING:
     from expunge.unlearners.modules import unlearn
 
 __all__ = [
-    "Ascent", "BadTeacher", "BoostedClassifier", "BoostedRegressor", "Boosting", "Boundary", "Clusters", "Components",
-    "Confuse", "Contrast", "Dampening", "Dataset", "Delete", "DeltaGrad", "Deployment", "Discriminant", "DistilReset",
-    "DividedKMeans", "Ease", "EntryStore", "Evidence", "ExpungeError", "Finetune", "Fisher", "FlatIndex", "Forest",
-    "ForestClassifier", "ForestRegressor", "ForgetRequest", "Gap", "GraphIndex", "Guarantee", "HashedIndex",
-    "ImplicitAls", "Influence", "ItemNeighbours", "Items", "KMeans", "Key", "LastLayers", "LinearDiscriminant",
-    "Lipschitz", "Logistic", "LogisticHead", "Matching", "NaiveBayes", "NaiveBayesClassifier", "NegativePlus",
-    "Neighbours", "NeighboursClassifier", "NeighboursRegressor", "Network", "Newton", "NodeClassifier",
-    "NoisyNetwork", "Outside", "Policy", "PrincipalComponents", "Prune", "RandomLayers", "Relabel", "RewindNetwork",
-    "Ridge", "RidgeClassifier", "RidgeRegressor", "Saliency", "Scrub", "Sgc", "Sharded", "ShardedClassifier",
-    "ShardedRegressor", "SmallGradients", "Sparse", "SumBayes", "SumBayesClassifier", "Tangent", "Trajectory",
-    "Transpose", "Unsir", "VectorIndex", "build", "check_pipeline", "evict", "fulfil", "require_exact", "unlearn",
-    "verify",
+    "Amnesiac", "Ascent", "BadTeacher", "BoostedClassifier", "BoostedRegressor", "Boosting", "Boundary", "Clusters",
+    "Components", "Confuse", "Contrast", "Dampening", "Dataset", "Delete", "DeltaGrad", "Deployment",
+    "Discriminant", "DistilReset", "DividedKMeans", "Ease", "EntryStore", "Evidence", "ExpungeError", "Finetune",
+    "Fisher", "FlatIndex", "Forest", "ForestClassifier", "ForestRegressor", "ForgetRequest", "Gap", "GraphIndex",
+    "Guarantee", "HashedIndex", "ImplicitAls", "Influence", "ItemNeighbours", "Items", "KMeans", "Key",
+    "LastLayers", "LinearDiscriminant", "Lipschitz", "Logistic", "LogisticHead", "Matching", "NaiveBayes",
+    "NaiveBayesClassifier", "NegativePlus", "Neighbours", "NeighboursClassifier", "NeighboursRegressor", "Network",
+    "Newton", "NodeClassifier", "NoisyNetwork", "Outside", "Policy", "PrincipalComponents", "Prune", "RandomLayers",
+    "Relabel", "RewindNetwork", "Ridge", "RidgeClassifier", "RidgeRegressor", "Saliency", "Scrub", "Sgc", "Sharded",
+    "ShardedClassifier", "ShardedRegressor", "SmallGradients", "Sparse", "SumBayes", "SumBayesClassifier",
+    "Tangent", "Trajectory", "Transpose", "Unsir", "VectorIndex", "build", "check_pipeline", "evict", "fulfil",
+    "require_exact", "unlearn", "verify",
 ]  # fmt: skip
 
 __version__ = "0.1.0.dev0"
@@ -153,6 +154,7 @@ _HOMES: Final = {
     "expunge.models.outside.learner": ("Outside",),
     "expunge.models.sharded.learner": ("Sharded",),
     "expunge.trust.verify": ("verify",),
+    "expunge.unlearners.approximate.amnesiac": ("Amnesiac",),
     "expunge.unlearners.approximate.ascent": ("Ascent",),
     "expunge.unlearners.approximate.bad_teacher": ("BadTeacher",),
     "expunge.unlearners.approximate.boundary": ("Boundary",),

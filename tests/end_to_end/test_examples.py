@@ -21,7 +21,7 @@ SAYS = {
     ),
     "faces.py": (
         "finetune       8 of 8                 1 [",
-        "delete         0 of 8",  # and then KNOWN_AGAIN: sums, and so the weights, differ with the number of threads
+        "delete         0 of 8",  # and then KNOWN_AGAIN: every run draws a key of its own
         "retrain        0 of 8                 0 [",
         "Verified: signed by",
     ),

@@ -128,4 +128,11 @@ LEARNERS: tuple[Entry, ...] = (
         "A neural network that remembers weights and slope of each of its full gradient steps, for classes.",
         needs="torch",
     ),
+    Entry(
+        "learner",
+        "logged-network",
+        "expunge.models.logged:LoggedNetwork",
+        "A neural network that remembers by how much each batch moved its weights, for classes.",
+        needs="torch",
+    ),
 )

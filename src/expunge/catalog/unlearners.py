@@ -102,6 +102,14 @@ UNLEARNERS: tuple[Entry, ...] = (
     ),
     Entry(
         "unlearner",
+        "amnesiac",
+        "expunge.unlearners.approximate.amnesiac:Amnesiac",
+        "Undoes every step of the training that a forgotten record had a part in, then repairs.",
+        kind="empirical",
+        needs="torch",
+    ),
+    Entry(
+        "unlearner",
         "finetune",
         "expunge.unlearners.approximate.finetune:Finetune",
         "Goes on training on the kept records; the baseline that shows that this does not forget.",

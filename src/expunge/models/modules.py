@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from importlib import import_module
 from typing import Any
 
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from expunge.core.errors import BadInput, Unsupported
 
+MEMORY: Any = import_module("torch.utils.deterministic")
+"""Torch's switch that fills new memory; typed as anything, as torch leaves it without a type."""
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 """Normalisers that may remember statistics of what they saw."""
 
@@ -29,14 +32,16 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
         seed: of the generators.
         device: a graphics processor whose generator is seeded as well; None = the processor alone.
     """
-    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    warn = torch.is_deterministic_algorithms_warn_only_enabled()
+    threads, strict = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    filling = MEMORY.fill_uninitialized_memory
     cuda = device is not None and device.type == "cuda"
     if threads != 1:
         torch.set_num_threads(1)
     if cuda:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to be deterministic
-    torch.use_deterministic_algorithms(True, warn_only=cuda)
+    # use_deterministic_algorithms() would import torch's compiler, seconds of work, to set a switch there as well.
+    torch.set_deterministic_debug_mode("warn" if cuda else "error")
+    MEMORY.fill_uninitialized_memory = False  # nothing here reads memory before it is written
     try:
         with torch.random.fork_rng(devices=(device,) if cuda else ()):
             torch.default_generator.manual_seed(seed % 2**63)
@@ -44,7 +49,8 @@ def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
                 torch.cuda.manual_seed(seed % 2**63)
             yield
     finally:
-        torch.use_deterministic_algorithms(strict, warn_only=warn)
+        torch.set_deterministic_debug_mode(strict)
+        MEMORY.fill_uninitialized_memory = filling
         if threads != 1:
             torch.set_num_threads(threads)
 
