@@ -116,8 +116,10 @@ over the same trainings, scaled from {probe["plain_models"]} of them in the same
 Training alone is {probe["training_ratio"]:.1f} times as fast in stacks. U-LiRA reads {auc["before"]:.3f} on the
 originals, {auc["after"]:.3f} after fine-tuning, {auc["reference"]:.3f} on retrained models.
 
-Seconds of each method over those of as many forward and backward passes in a loop written by hand (perceptron
-64-512-512-10, batches of 64, one thread; the copies of the model are inside):
+Processor time of each method over that of as many forward and backward passes in a loop written by hand: the same
+optimiser with the same settings, the same steps, a teacher's forward passes, one copy of the model, float32 (perceptron
+64-512-512-10, the method's own batches, a fifth of the records forgotten, one thread, both in turns). Masks, penalties,
+clipped norms and the float64 of `fisher` are no passes: they are in the method's time alone:
 
 | method | times its least passes: median (range) of 5 |
 |---|---|"""

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from expunge.models.outside.learner import Outside
     from expunge.models.recommenders.als import ImplicitAls
     from expunge.models.recommenders.items import Ease, ItemNeighbours
+    from expunge.models.sharded.classes import ClassSharded
     from expunge.models.sharded.learner import Sharded
     from expunge.trust.verify import verify
     from expunge.unlearners.approximate.amnesiac import Amnesiac
@@ -94,8 +95,8 @@ if TYPE_CHECKING:
     from expunge.unlearners.modules import unlearn
 
 __all__ = [
-    "Amnesiac", "Ascent", "BadTeacher", "BoostedClassifier", "BoostedRegressor", "Boosting", "Boundary", "Clusters",
-    "Components", "Confuse", "Contrast", "Dampening", "Dataset", "Delete", "DeltaGrad", "Deployment",
+    "Amnesiac", "Ascent", "BadTeacher", "BoostedClassifier", "BoostedRegressor", "Boosting", "Boundary", "ClassSharded",
+    "Clusters", "Components", "Confuse", "Contrast", "Dampening", "Dataset", "Delete", "DeltaGrad", "Deployment",
     "Discriminant", "DistilReset", "DividedKMeans", "Ease", "EntryStore", "Evidence", "ExpungeError", "Finetune",
     "Fisher", "FlatIndex", "Forest", "ForestClassifier", "ForestRegressor", "ForgetRequest", "Gap", "GraphIndex",
     "Guarantee", "HashedIndex", "ImplicitAls", "Influence", "ItemNeighbours", "Items", "KMeans", "Key",
@@ -152,6 +153,7 @@ _HOMES: Final = {
     "expunge.models.neighbours": ("Neighbours",),
     "expunge.models.network": ("Network",),
     "expunge.models.outside.learner": ("Outside",),
+    "expunge.models.sharded.classes": ("ClassSharded",),
     "expunge.models.sharded.learner": ("Sharded",),
     "expunge.trust.verify": ("verify",),
     "expunge.unlearners.approximate.amnesiac": ("Amnesiac",),

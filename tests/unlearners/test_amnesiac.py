@@ -128,7 +128,7 @@ def test_logging_does_not_change_what_is_learnt():
 
 
 def test_undoing_whole_batches_moves_a_head_away_from_retraining():
-    """Measured, and why the catalogue says so: the other records of the undone batches are missing afterwards."""
+    """Measured, and why there is a repair: the other records of the undone batches are missing afterwards."""
     before = deployed(LoggedNetwork(Network(hidden=(), epochs=8, batch=4, **RECIPE)), records(200))
     for gone in range(0, 120, 15):
         after = PURE.unlearn(before, asked(gone)).after
@@ -149,8 +149,13 @@ def test_what_it_cannot_follow_is_refused(monkeypatch):
     for wrong in (Amnesiac(epochs=-1), Amnesiac(epochs=True), Amnesiac(rate=0.0), Amnesiac(rate=float("nan"))):
         with pytest.raises(BadInput):
             wrong.unlearn(before, asked(12))
-    monkeypatch.setattr(logged, "MOST", 10)
-    with pytest.raises(TooLarge):
+    size = len(before.model.moved) * (before.model.moved.shape[1] + 5)
+    monkeypatch.setattr(logged, "MOST", size)
+    SMALL.fit(records(), KEY)
+    with pytest.raises(TooLarge, match="a log of"):
+        Amnesiac(epochs=20).unlearn(before, asked(12))  # repairs count as well
+    monkeypatch.setattr(logged, "MOST", size - 1)
+    with pytest.raises(TooLarge, match="a log of"):
         SMALL.fit(records(), KEY)
 
 

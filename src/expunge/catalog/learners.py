@@ -71,6 +71,12 @@ LEARNERS: tuple[Entry, ...] = (
     ),
     Entry(
         "learner",
+        "class-sharded",
+        "expunge.models.sharded.classes:ClassSharded",
+        "A one-class model a class, in slices, for classes.",
+    ),
+    Entry(
+        "learner",
         "network",
         "expunge.models.network:Network",
         "A neural network, for classes and numbers; forgets by learning again, or inside `sharded`.",

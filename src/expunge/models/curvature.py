@@ -1,7 +1,7 @@
 """Slopes and curvature of a loss around a module's weights: gradients of each sample, Fisher and Hessian products.
 
 Everything is a mean over samples, taken with the module evaluating: it depends neither on batches nor on an order.
-Small modules are treated in float64, large ones in float32 with sums in float64. A stack of replicas (`Many`) is
+Small modules are treated in float64, large ones in float32 with sums of blocks in float64. A stack of replicas (`Many`) is
 treated as M modules: every vector has a leading axis of replicas, and so have sums, inner products and solutions.
 """
 
@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from expunge.models.descent import Meter
 from expunge.models.losses import cross_entropies
 from expunge.models.modules import copied, seeded
+from expunge.models.squares import Layer, Sizes, listening, summed, treatable
 from expunge.models.stack import Many, Stacked
 from expunge.models.streams import Batch, Samples
 
@@ -255,10 +256,34 @@ def sample_gradients_squared(terrain: Terrain) -> Vector:
 
     The same for any order and any batch size, unlike the squared gradient of a batch's mean (spec B11).
     """
-    mean = _Mean(terrain)
-    for found, weight in sample_gradients(terrain):
-        squares = [(_beside(weight, g) * g.square()).double().sum(0) for g in found.values()]
-        mean.add(squares, weight.movedim(0, -1))
+    return sample_gradients_sized(terrain, torch.square)
+
+
+def sample_gradients_sized(terrain: Terrain, of: Sizes) -> Vector:
+    """Return the mean over samples of the square, or the size, of the gradient of each.
+
+    Args:
+        terrain: where.
+        of: ``torch.square`` or ``torch.abs``.
+
+    Cost: a forward and a backward a sample, layer by layer where the module is made of such (`expunge.models.squares`);
+        else the gradients of single samples are kept, a block at a time.
+    """
+    mean, layers = _Mean(terrain), _layers(terrain)
+    if layers is None:
+        for found, weight in sample_gradients(terrain):
+            parts = [(_beside(weight, g) * of(g)).double().sum(0) for g in found.values()]
+            mean.add(parts, weight.movedim(0, -1))
+        return mean.found()
+    for batch in terrain.batches():
+        with seeded(0):
+            with listening(layers):
+                outputs, weight = terrain.module(batch.x), _weight(batch)
+            slope = torch.autograd.grad(terrain.score(outputs, batch.y).sum(), outputs, retain_graph=True)[0]
+            share = weight.sqrt() if of is torch.square else weight
+            sums = summed(layers, outputs, _beside(share, slope) * slope, of)
+            mean.add([sums[name] for name in mean.total], weight)
+        _count(terrain, batch)
     return mean.found()
 
 
@@ -268,7 +293,28 @@ def fisher_diagonal(terrain: Terrain, outputs: int) -> Vector:
     Args:
         terrain: where; targets are not read.
         outputs: k.
+
+    Cost: a forward and k backward a sample, layer by layer where the module is made of such
+        (`expunge.models.squares`); else the gradients of single samples' outputs are kept, a block at a time.
     """
+    mean, layers = _Mean(terrain), _layers(terrain)
+    if layers is None:
+        return _fisher_by_samples(terrain, outputs)
+    for batch in terrain.batches():
+        with seeded(0):
+            with listening(layers):
+                answers, weight = terrain.module(batch.x), _weight(batch)
+            p = torch.softmax(answers.detach(), -1)
+            for label in range(outputs):  # ∂ℓ(x, y) by the outputs is p − e_y
+                slope = p - torch.nn.functional.one_hot(torch.tensor(label, device=p.device), outputs)
+                sums = summed(layers, answers, (p[:, label] * weight).sqrt().unsqueeze(-1) * slope)
+                mean.add([sums[name] for name in mean.total], weight if label == 0 else 0 * weight)
+        _count(terrain, batch)
+    return mean.found()
+
+
+def _fisher_by_samples(terrain: Terrain, outputs: int) -> Vector:
+    """Return the diagonal of the Fisher matrix of classes, from the gradients of each sample's outputs."""
     mean = _Mean(terrain)
     for found, answers, batch in sample_jacobians(terrain, outputs):
         p, weight = torch.softmax(answers, 1), _weight(batch).movedim(-1, 0)
@@ -280,6 +326,15 @@ def fisher_diagonal(terrain: Terrain, outputs: int) -> Vector:
             parts.append(jacobian.square_().sum((0, 1)))
         mean.add(parts, weight.movedim(0, -1))
     return mean.found()
+
+
+def _layers(terrain: Terrain) -> list[Layer] | None:
+    """Return the layers by which sums over samples are taken; None where the module cannot be treated so."""
+    first = next(iter(terrain.batches(2)), None)
+    if terrain.stacked or first is None:
+        return None
+    with seeded(0):
+        return treatable(terrain.module, first.x)
 
 
 def fisher_product(terrain: Terrain, vector: Vector) -> Vector:

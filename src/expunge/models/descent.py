@@ -155,6 +155,8 @@ def descend(
             freeze_norms(after)
         _run(after, batches, loss, pace, watch)
         put_modes(after, modes(module))
+        for mine, theirs in zip(after.parameters(), module.parameters(), strict=True):
+            mine.requires_grad_(theirs.requires_grad)
     if watch.bookmark is not None:
         watch.bookmark.finish(watch.phase, after)
     return after
@@ -162,7 +164,8 @@ def descend(
 
 def _run(after: nn.Module, batches: Stream | Iterable[Any], loss: Loss, pace: Pace, watch: Watch) -> None:
     """Take all steps, from where a bookmark says that they were left."""
-    optimiser, still = pace.build(after), _still(after, pace.mask)
+    still = _still(after, pace)
+    optimiser = pace.build(after)
     parts, begin = (after, optimiser, tuple(pace.after_step)), 0
     if watch.bookmark is not None:
         begin = watch.bookmark.load(watch.phase, parts)
@@ -225,8 +228,10 @@ def clip_gradients(module: nn.Module, limit: float) -> None:
     """Scale gradients to a norm of at most the limit: of the module, or of each replica of a stack."""
     if isinstance(module, Many):
         module.clip(limit)
-    else:
-        nn.utils.clip_grad_norm_(module.parameters(), limit)
+        return
+    norm = nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None])
+    if not float(limit / (norm + 1e-6)) >= 1.0:  # where it is, torch would multiply every gradient by one
+        nn.utils.clip_grads_with_norm_(module.parameters(), limit, norm)
 
 
 def _count(meter: Meter | None, batch: Any) -> None:
@@ -240,17 +245,28 @@ def _count(meter: Meter | None, batch: Any) -> None:
         batch = batch.partner if isinstance(batch, Batch) else None
 
 
-def _still(module: nn.Module, mask: Mask | None) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Return (parameter, what must not move, its values) of each masked parameter."""
-    named = dict(module.named_parameters())
-    lost = [name for name in mask or () if name not in named]
+def _still(module: nn.Module, pace: Pace) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Return (parameter, what must not move, its values) of each parameter that is masked in part.
+
+    What is masked as a whole asks for no gradient from here on: nothing is spent on it, and no step reaches it. That is
+    left undone where gradients are clipped together, or nothing would be free.
+    """
+    named, mask = dict(module.named_parameters()), pace.mask or {}
+    lost = [name for name in mask if name not in named]
     if lost:
         raise BadInput(f"the mask names {lost[0]!r}, which is no parameter of the module")
-    return [(named[name], ~free.bool(), named[name].detach().clone()) for name, free in (mask or {}).items()]
+    fixed = {name: ~free.bool() for name, free in mask.items()}
+    whole = {name for name, still in fixed.items() if still.all()}
+    if pace.clip is not None or whole >= {name for name, p in named.items() if p.requires_grad}:
+        whole = set()
+    for name in whole:
+        named[name].requires_grad_(False)
+    held = {name: still for name, still in fixed.items() if name not in whole and still.any()}
+    return [(named[name], still, named[name].detach().clone()) for name, still in held.items()]
 
 
 def _put_back(still: list[tuple[Tensor, Tensor, Tensor]]) -> None:
     """Restore masked coordinates bit for bit, whatever decay and momentum did to them."""
     with torch.no_grad():
         for parameter, fixed, values in still:
-            parameter.copy_(torch.where(fixed, values, parameter))
+            torch.where(fixed, values, parameter, out=parameter)

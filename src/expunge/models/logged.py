@@ -84,7 +84,7 @@ class LoggedNetwork:
         (epochs, rate), network = pace, self.network
         samples = model.model.records(in_order(data), key)
         stream = samples.stream("kept", range(epochs), network.batch, BATCHES)
-        log = Log.of(model.model.module, samples.words, len(stream), network.batch)
+        log = Log.of(model.model.module, samples.words, len(stream), network.batch, len(model.moved))
         steps = Pace(network.optimiser, rate, network.momentum, network.decay, precision=network.precision)
         seed = key.word("network/dropout")
         module = descend(model.model.module, stream, log.loss, steps, seed=seed, watch=watch)
@@ -134,7 +134,7 @@ class Log:
         self._words = words[self._order]
 
     @classmethod
-    def of(cls, module: nn.Module, words: npt.NDArray[np.uint64], n_steps: int, batch: int) -> Log:
+    def of(cls, module: nn.Module, words: npt.NDArray[np.uint64], n_steps: int, batch: int, n_before: int = 0) -> Log:
         """Return the log of so many steps, before the first.
 
         Args:
@@ -142,14 +142,16 @@ class Log:
             words: keyed words of the records, in their order.
             n_steps: how many.
             batch: samples of a batch; one that would be alone goes with the batch before.
+            n_before: steps that are in the log already.
 
         Raises:
             TooLarge: it does not fit.
         """
         p = sum(w.numel() for w in module.parameters())
-        if n_steps * p > MOST:
+        if (n_before + n_steps) * (p + batch + 1) > MOST:
             hint = "Use larger batches, fewer epochs, or Sharded for exact requests."
-            raise TooLarge(f"a log of {n_steps} steps of {p} weights; at most {MOST} numbers", limit=MOST, hint=hint)
+            said = f"a log of {n_before + n_steps} steps of {p} weights; at most {MOST} numbers of 4 bytes"
+            raise TooLarge(said, limit=MOST, hint=hint)
         kind = next(module.parameters()).dtype
         return cls(torch.zeros((n_steps, p), dtype=kind), words, np.full((n_steps, batch + 1), NOBODY, np.int32))
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from expunge.core.errors import BadInput, Unsupported
-from expunge.models.curvature import Terrain, Vector, gradient, sample_gradients, sample_gradients_squared
+from expunge.models.curvature import Terrain, Vector, gradient, sample_gradients_sized
 from expunge.models.modules import placed
 from expunge.models.stack import Stacked
 from expunge.models.streams import Batch, Samples
@@ -123,7 +123,7 @@ class Dampening(Method):
             terrain = replace(terrain, score=_square_norms)
         if self.importance == "batch":
             return self._of_batches(terrain)
-        return _mean_sizes(terrain) if self.score == "norm" else sample_gradients_squared(terrain)
+        return sample_gradients_sized(terrain, torch.abs if self.score == "norm" else torch.square)
 
     def _of_batches(self, terrain: Terrain) -> Vector:
         """Return the mean over batches of the square (or size) of a batch's mean gradient: the published defect."""
@@ -144,18 +144,6 @@ class _One:
     def blocks(self, size: int = 0) -> Iterator[Batch]:
         """Yield it."""
         yield self.batch
-
-
-def _mean_sizes(terrain: Terrain) -> Vector:
-    """Return the mean over samples of the absolute gradient of each."""
-    total: Vector = {}
-    count = torch.zeros((), dtype=torch.float64)
-    for found, weight in sample_gradients(terrain):
-        for name, g in found.items():
-            size = (_beside(weight, g) * g.abs()).double().sum(0)
-            total[name] = total[name] + size if name in total else size
-        count = count + weight.double().sum(0)
-    return {name: size / _beside(count, size) for name, size in total.items()}
 
 
 def _square_norms(outputs: Tensor, y: Tensor) -> Tensor:
