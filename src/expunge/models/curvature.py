@@ -2,7 +2,8 @@
 
 Everything is a mean over samples, taken with the module evaluating: it depends neither on batches nor on an order.
 Small modules are treated in float64, large ones in float32 with sums of blocks in float64. A stack of replicas
-(`Many`) is treated as M modules: every vector has a leading axis of replicas, and so have sums, inner products and solutions.
+(`Many`) is treated as M modules: every vector has a leading axis of replicas, and so have sums, inner products and
+solutions.
 """
 
 from __future__ import annotations
